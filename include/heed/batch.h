@@ -1,0 +1,57 @@
+/* What one rank computes in one step: its grains of the global batch.
+ *
+ * The text is cut into windows of `time` tokens; each epoch shifts the cut by a random offset and visits every window once in a random
+ * order. Which windows form step t is a pure function of (seed, t): nothing is drawn from a stream. The last
+ * batch of an epoch may be partial; its later grains are then shorter or empty. */
+#ifndef HEED_BATCH_H
+#define HEED_BATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "heed/arena.h"
+#include "heed/corpus.h"
+#include "heed/ragged.h"
+#include "heed/real.h"
+
+typedef struct heed_batch {
+    heed_ragged rows;
+    const int32_t *token;      /* (rows) */
+    const int32_t *target;     /* (rows) the token that follows */
+    const real *weight;        /* (rows) of this token's loss; 0 leaves it out */
+    size_t n_global;           /* sequences in the whole batch, all ranks */
+    double weight_total;       /* sum of weights of the whole batch: the one divisor of the step's loss and gradient */
+    uint32_t step;             /* keys dropout */
+} heed_batch;
+
+/* Reads batches of one split for one rank. Capacity is fixed at creation: filling allocates nothing. */
+typedef struct heed_batcher heed_batcher;
+
+typedef struct heed_batch_shape {
+    size_t time;          /* tokens a sequence */
+    size_t batch, grain;  /* sequences in the global batch and in a grain */
+    int rank, size;       /* grains [G rank / size, G (rank + 1) / size) are this rank's, G = batch / grain */
+    uint64_t seed;
+} heed_batch_shape;
+
+/* Errors: HEED_CONFIG (more ranks than grains; text shorter than one window), HEED_MEMORY. Not collective. */
+heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, const heed_batch_shape *shape,
+                                heed_error *error);
+void heed_batcher_destroy(heed_batcher *batcher);
+
+/* The grains of training step `step` (0-based). batch points into the batcher until the next call. Errors: HEED_IO. */
+heed_status heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch *batch, heed_error *error);
+
+/* Epoch that step lies in, and steps per epoch. */
+void heed_batcher_epoch(const heed_batcher *batcher, uint64_t step, uint64_t *epoch, uint64_t *steps_per_epoch);
+
+/* Evaluation covers the validation text once: windows of `time` tokens one behind the other, the last one shorter.
+ * eval_count: how many batches that takes; eval: the i-th of them, dealt over ranks like a training batch. The validation text's
+ * every token but the first is a target exactly once. */
+size_t heed_batcher_eval_count(const heed_batcher *batcher);
+heed_status heed_batcher_eval(heed_batcher *batcher, size_t index, heed_batch *batch, heed_error *error);
+
+/* n_probes fixed validation windows spread evenly over the text, as one batch on the calling rank (rank, size ignored). */
+heed_status heed_batcher_probes(heed_batcher *batcher, size_t n_probes, heed_batch *batch, heed_error *error);
+
+#endif

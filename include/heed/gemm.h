@@ -1,0 +1,46 @@
+/* The one door to BLIS: matrix products in row-major terms, checked before BLIS sees them (it ends the process on bad
+ * arguments), with the same bits for any number of threads, rows, or calling context. For that every product takes BLIS's packed
+ * path; its small-matrix path, whose bits depend on both, is switched off.
+ *
+ * BLIS 0.9 reads the processor's brand string and falls back to slow kernels on processors and virtual machines that it does not
+ * know (1.5 to 5 times slower). heed looks at the CPU's features instead and names the kernel to BLIS before it starts,
+ * unless the user did with BLIS_ARCH_TYPE. */
+#ifndef HEED_GEMM_H
+#define HEED_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "heed/real.h"
+#include "heed/status.h"
+
+/* Instruction-set levels for which BLIS has a kernel that we choose between, lowest first. */
+typedef enum heed_gemm_level { HEED_GEMM_GENERIC, HEED_GEMM_AVX2, HEED_GEMM_AVX512, HEED_GEMM_USER } heed_gemm_level;
+
+/* The best level that this processor can run; HEED_GEMM_USER when BLIS_ARCH_TYPE is set. Does not start BLIS. */
+heed_gemm_level heed_gemm_best(void);
+
+/* Starts BLIS with the kernel of that level (all ranks pass the lowest of their best levels) and n_threads threads a
+ * product. Call once, before any product. Errors: HEED_UNAVAILABLE. Not collective. */
+heed_status heed_gemm_open(heed_gemm_level level, int n_threads, heed_error *error);
+void heed_gemm_close(void);
+
+/* Name of the kernel that runs ("skx", "haswell", ...), version of the library, threads a product. */
+const char *heed_gemm_kernel(void);
+const char *heed_gemm_version(void);
+int heed_gemm_threads(void);
+
+/* C = alpha op(A) op(B) + beta C, op(X) = X or X^T.
+ * Shapes: op(A) (m, k), op(B) (k, n), C (m, n), rows stride_x elements apart (stride_x >= length of a stored row).
+ * beta = 0 overwrites C whatever it held. Inside a parallel region a product uses one thread. Not collective. Cannot fail:
+ * bad shapes are bugs of ours. */
+void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
+               size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c);
+
+/* Floating-point operations (2 m n k each) of all products of this process so far, for `heed bench` and the share of the peak. */
+double heed_gemm_flops(void);
+
+/* Measures the matrix-product peak of n_threads: best GF/s over a few large square-ish products, about 0.2 s. */
+double heed_gemm_peak(int n_threads);
+
+#endif

@@ -1,0 +1,23 @@
+/* y = x W^T + b. Row-major, W as PyTorch keeps it: (out, in). */
+#ifndef HEED_NN_LINEAR_H
+#define HEED_NN_LINEAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "heed/real.h"
+
+/* y = x weight^T + bias; bias may be NULL.
+ * Shapes: x (rows, in), weight (out, in), bias (out), y (rows, out). Overwrites y. Not collective. Cannot fail. */
+void heed_linear_forward(real *y, const real *x, const real *weight, const real *bias, size_t rows, size_t in,
+                         size_t out);
+
+/* d_x = d_y weight, added to d_x when add is true, else overwriting it. */
+void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,
+                                bool add);
+
+/* d_weight = d_y^T x, d_bias = sum over rows of d_y in a fixed order; overwrites both; d_bias may be NULL. rows may be 0. */
+void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, const real *d_y, size_t rows, size_t in,
+                                 size_t out);
+
+#endif
