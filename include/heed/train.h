@@ -2,11 +2,12 @@
 #ifndef HEED_TRAIN_H
 #define HEED_TRAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "heed/batch.h"
 #include "heed/comm.h"
 #include "heed/config.h"
-#include "heed/corpus.h"
 #include "heed/gradsync.h"
 #include "heed/model.h"
 #include "heed/status.h"
@@ -18,23 +19,57 @@ typedef struct heed_trainer {
     heed_batcher *batcher;
     heed_model *model;
     heed_gradsync *sync;
-    double *sequence_loss;  /* (train.batch + 1): losses of the global batch, and the failure count */
-    uint64_t step;          /* the next step to do */
+    double *sequence_loss; /* (train.batch + HEED_STEP_COUNTS): losses of the global batch, then counts over ranks */
+    uint64_t step;         /* the next step to do */
+    bool stop;             /* this rank was asked to stop; after a step: any rank was */
 } heed_trainer;
 
+/* What the reduction of every step counts beside the losses. */
+enum { HEED_STEP_FAILURES, HEED_STEP_STOPS, HEED_STEP_COUNTS };
+
 typedef struct heed_step_result {
-    double loss, gradient_norm, learning_rate, tokens;
+    double loss;          /* mean over the global batch's tokens, nats */
+    double gradient_norm; /* of the mean loss, before clipping */
+    double learning_rate;
+    double tokens; /* of the global batch */
 } heed_step_result;
 
 /* One training step: batch -> forward -> loss -> backward -> reduce -> clip -> update. Advances trainer->step.
- * Errors: HEED_NUMERIC when loss or gradient norm is not finite (parameters are then unchanged), any rank's failure. Collective. */
+ * Errors: HEED_NUMERIC when loss or gradient norm is not finite (parameters are then unchanged), any rank's failure.
+ * Collective. */
 heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_error *error);
 
-/* The whole of `heed train`: prepares data, creates or resumes config->run.dir, trains to config->train.steps. Collective. */
-heed_status heed_train(heed_comm *comm, const heed_config *config, heed_error *error);
-
-/* Mean loss (nats a token) over all of the validation text (at most max_batches batches; 0 = all). Same bits for any number of ranks. Collective. */
+/* Mean loss (nats a token) over all of the validation text (at most max_batches batches; 0 = all). Same bits for any
+ * number of ranks. Allocates its own scratch. Collective. */
 heed_status heed_evaluate(heed_comm *comm, heed_model *model, heed_batcher *batcher, size_t max_batches,
                           double *mean_loss, double *tokens, heed_error *error);
+
+/* How a run stands, for people who watch it. */
+typedef struct heed_progress {
+    uint64_t step, steps, epoch; /* steps done and to do; epoch counts from 0 */
+    double loss, gradient_norm, learning_rate;
+    double valid_loss;        /* the last one measured, NaN when there is none yet */
+    bool evaluated;           /* valid_loss was measured after this very step */
+    double tokens_per_second; /* over the last steps */
+    double share_of_peak;     /* of the gemm peak of all ranks, by 6 N + 12 layers width time operations a token; NaN =
+                                 unknown */
+    double seconds_left;      /* by the mean of the steps done so far; NaN = unknown */
+} heed_progress;
+
+/* Told of every step on rank 0, after its metrics line was written. Must not allocate if the run is not to. */
+typedef struct heed_watch {
+    void (*on_step)(void *context, const heed_progress *progress);
+    void *context;
+} heed_watch;
+
+/* The whole of `heed train`: prepares data, creates or resumes config->run.dir, trains to config->train.steps.
+ * config is resolved. watch may be NULL. A run that has its steps already says so and succeeds.
+ * Errors: HEED_STOPPED after a checkpoint when heed_train_request_stop was called on any rank; and every other kind.
+ * Collective. */
+heed_status heed_train(heed_comm *comm, const heed_config *config, const heed_watch *watch, heed_error *error);
+
+/* Asks the running heed_train to end after the step under way: all ranks agree, a checkpoint is written. May be called
+ * from a signal handler (it sets a flag) and on any rank; the command line does so for SIGUSR1 and SIGTERM. */
+void heed_train_request_stop(void);
 
 #endif
