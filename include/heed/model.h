@@ -1,4 +1,10 @@
-/* One interface over all models: a table of tensors, a forward pass that ends in losses, a backward pass that ends in gradients.
+/* One interface over all models: a table of tensors, a forward pass, a loss, and a backward pass that ends in
+ * gradients. A step reads
+ *
+ *     heed_model_forward(model, batch, HEED_PASS_TRAIN);
+ *     heed_model_loss(model, batch, gradient, sequence_loss, NULL);      the classifier's gradient is part of the loss
+ *     heed_model_backward(model, batch, gradient);
+ *
  * A model owns its parameter arena and its activations; layers own nothing. */
 #ifndef HEED_MODEL_H
 #define HEED_MODEL_H
@@ -25,12 +31,13 @@ typedef struct heed_attention_view {
     const heed_ragged *query_rows, *key_rows;
     const real *query, *key, *value; /* after rotary positions, if any */
     size_t stride;                   /* elements between rows of query, key, value */
-    const real *output, *d_output;   /* (rows, width); d_output is the gradient of the summed (not averaged) loss, NULL in a forward pass */
+    const real *output;              /* (rows, width) */
+    const real *d_output;            /* gradient of the summed (not averaged) loss; NULL in an EVAL pass */
 } heed_attention_view;
 typedef void heed_attention_observer(void *context, const heed_attention_view *view);
 
-/* Memory for batches of at most max_rows rows and max_sequences sequences none longer than model.time. training = false leaves out what
- * only a backward pass needs. Parameters are zero until heed_params_init or a checkpoint fills them.
+/* Memory for batches of at most max_rows rows and max_sequences sequences none longer than model.time. training = false
+ * leaves out what only a backward pass needs. Parameters are zero until heed_params_init or a checkpoint fills them.
  * Errors: HEED_MEMORY, HEED_CONFIG. Ownership: heed_model_destroy. Not collective. */
 heed_status heed_model_create(heed_model **model, const heed_config *config, size_t vocab, size_t max_rows,
                               size_t max_sequences, bool training, heed_error *error);
@@ -41,19 +48,34 @@ real *heed_model_weights(heed_model *model); /* the parameter arena */
 size_t heed_model_vocab(const heed_model *model);
 size_t heed_model_activation_bytes(const heed_model *model);
 
-/* Calls observer for every attention layer: in backward, or in forward when no backward follows. NULL: off. */
+/* Calls observer for every attention layer: in backward, or in forward when the pass is HEED_PASS_EVAL. NULL: off. */
 void heed_model_observe(heed_model *model, heed_attention_observer *observer, void *context);
 
-/* Weighted token losses (nats): sequence_loss[s], s local, is the sum over its rows of weight * -log p(target), in double.
- * token_loss (rows) may be NULL. train switches dropout on (keyed by seed, batch->step, global sequence, position) and keeps what backward needs.
- * Allocates nothing. Not collective. Cannot fail: a non-finite loss is for the caller to see. */
-void heed_model_forward(heed_model *model, const heed_batch *batch, bool train, double *sequence_loss, real *token_loss);
+typedef enum heed_pass {
+    HEED_PASS_EVAL,  /* forward and loss; no dropout, nothing is kept */
+    HEED_PASS_PROBE, /* no dropout, but a backward pass follows: for looking at attention */
+    HEED_PASS_TRAIN  /* dropout, keyed by (seed, batch->step, global sequence, position); a backward pass follows */
+} heed_pass;
 
-/* Gradients of the sum (not the mean) of the weighted token losses of the batch last given to forward with train = true. */
+/* From the batch's tokens to the hidden state that the classifier reads. PROBE and TRAIN need a model created with
+ * training = true. Weights and batch must stay as they are until the pass ends (with loss in EVAL, else with backward).
+ * Allocates nothing. Not collective. Cannot fail. */
+void heed_model_forward(heed_model *model, const heed_batch *batch, heed_pass pass);
+
+/* Ends the pass in losses: sequence_loss[s], s local, is the sum in double over its rows of weight * -log p(target), in
+ * nats; token_loss (rows) gets the weighted loss of each row, or is NULL. A non-finite loss is for the caller to see.
+ * After a PROBE or TRAIN pass it also computes the gradient of the hidden state; with a gradient (else NULL) that of
+ * the classifier too: it is the first tensor that becomes ready. */
+void heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *gradient, double *sequence_loss,
+                     real *token_loss);
+
+/* Gradients of the sum (not the mean) of the weighted token losses, after forward and loss of the same batch. gradient
+ * NULL leaves out those of the parameters; the observer sees attention all the same. */
 void heed_model_backward(heed_model *model, const heed_batch *batch, heed_gradient *gradient);
 
-/* Incremental decoding with a key/value cache for one sequence (n_sequences = 1): clear, then feed tokens one at a time; logits (vocab) belong to the model and
- * are those after the last token. At most model.time tokens. */
+/* Incremental decoding of one sequence with a key/value cache, by a model created with training = false: clear, then
+ * feed tokens one at a time, at most model.time of them. Returns the logits (vocab) of the token that comes next; they
+ * belong to the model and hold until the next call. */
 void heed_model_cache_clear(heed_model *model);
 const real *heed_model_next_logits(heed_model *model, int32_t token);
 
