@@ -1,8 +1,9 @@
 /* Gradients that do not depend on the number of ranks.
  *
- * The gradient of a step is the sum over its G grains along one fixed binary tree over [0, G): a node [lo, hi) is the sum of
- * [lo, mid) and [mid, hi) with mid = lo + the largest power of two below hi - lo. A rank holds a contiguous run of grains and sums the
- * maximal nodes inside its run (usually one); the owners of the shards complete the tree (train/gradsync). */
+ * The gradient of a step is the sum over its G grains along one fixed binary tree over [0, G): a node [lo, hi) is the
+ * sum of [lo, mid) and [mid, hi) with mid = lo + the largest power of two below hi - lo. A rank holds a contiguous run
+ * of grains and sums the maximal nodes inside its run (usually one); the owners of the shards complete the tree
+ * (train/gradsync). */
 #ifndef HEED_GRADIENT_H
 #define HEED_GRADIENT_H
 
@@ -17,8 +18,8 @@ typedef struct heed_node {
 
 #define HEED_MAX_COVER 64
 
-/* The maximal nodes of the tree over [0, n_grains) that lie inside [first, first + count), in order. Returns how many (at most
- * HEED_MAX_COVER). Cannot fail. */
+/* The maximal nodes of the tree over [0, n_grains) that lie inside [first, first + count), in order. Returns how many
+ * (at most HEED_MAX_COVER). Cannot fail. */
 size_t heed_tree_cover(heed_node cover[HEED_MAX_COVER], size_t first, size_t count, size_t n_grains);
 
 /* Where the node [first, first + count), count > 1, is divided: the length of its left child. */
@@ -27,7 +28,8 @@ size_t heed_tree_left(size_t count);
 /* The partial sums of one rank. */
 typedef struct heed_gradient heed_gradient;
 
-/* Told of every tensor once its gradients over this rank's grains are complete, in the order in which backward finishes them. */
+/* Told of every tensor once its gradients over this rank's grains are complete, in the order in which backward finishes
+ * them. */
 typedef void heed_gradient_ready(void *context, size_t tensor);
 
 /* Memory for the partials of grains [first, first + count) of n_grains: one gradient arena a node, and scratch. */
@@ -40,11 +42,13 @@ size_t heed_gradient_nodes(const heed_gradient *gradient, const heed_node **node
 /* The partial sum of node i: a gradient arena (params->n_gradient). */
 real *heed_gradient_partial(const heed_gradient *gradient, size_t i);
 
-/* A layer's parameter gradient over rows [first_row, first_row + n_rows) of one grain: overwrites d[0 .. n_tensors). */
+/* A layer's parameter gradient over rows [first_row, first_row + n_rows), n_rows > 0, of one grain (counted on this
+ * rank): overwrites d[0 .. n_tensors). */
 typedef void heed_gradient_leaf(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain);
 
-/* Sums leaf over this rank's grains along the tree into the partials, for n_tensors tensors (at most 4) at once, and reports them
- * ready. Every tensor is summed once a step. The sum over an empty grain is zero. */
+/* Sums leaf over this rank's grains along the tree into the partials, for n_tensors tensors at once (at most 4, and at
+ * most one of them a matrix), and reports them ready. leaf is called once for every grain that has rows, in the order
+ * of the grains; the sum over an empty grain is zero. Every tensor is summed once a step. */
 void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
                        heed_gradient_leaf *leaf, void *context);
 

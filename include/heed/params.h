@@ -1,5 +1,5 @@
-/* The one table of named tensors. Parameters, gradients and each optimizer moment are arenas that share its offsets; the table also
- * drives initialisation, weight decay, checkpoint names and tests. Nothing else lists tensors. */
+/* The one table of named tensors. Parameters, gradients and each optimizer moment are arenas that share its offsets;
+ * the table also drives initialisation, weight decay, checkpoint names and tests. Nothing else lists tensors. */
 #ifndef HEED_PARAMS_H
 #define HEED_PARAMS_H
 
@@ -15,11 +15,12 @@
 #define HEED_BLOCK 4096
 
 typedef enum heed_tensor_role { /* decides initialisation and weight decay (matrices and tables only) */
-    HEED_ROLE_TABLE,            /* embeddings */
-    HEED_ROLE_MATRIX,           /* weights (out, in) */
-    HEED_ROLE_RESIDUAL,         /* matrices that write to the residual stream: GPT-2 scales them by 1/sqrt(2 layers) */
-    HEED_ROLE_GAIN,             /* ones */
-    HEED_ROLE_BIAS              /* zeros */
+                                HEED_ROLE_TABLE,    /* embeddings */
+                                HEED_ROLE_MATRIX,   /* weights (out, in) */
+                                HEED_ROLE_RESIDUAL, /* matrices that write to the residual stream: GPT-2 scales them by
+                                                       1/sqrt(2 layers) */
+                                HEED_ROLE_GAIN,     /* ones */
+                                HEED_ROLE_BIAS      /* zeros */
 } heed_tensor_role;
 
 typedef struct heed_tensor {
@@ -30,20 +31,21 @@ typedef struct heed_tensor {
     size_t size;     /* elements */
     size_t offset;   /* elements, in parameter, moment and reduced gradient arenas */
     size_t gradient; /* elements, in a gradient arena: offset, but for a second use of a tied tensor */
-    int tied_to;     /* index of the tensor whose parameters this row uses; -1 = its own. A tied row has a gradient of its own, which is
-                        added to the other's after reduction. */
+    int tied_to; /* index of the tensor whose parameters this row uses; -1 = its own. A tied row has a gradient of its
+                    own, which is added to the other's after reduction. */
 } heed_tensor;
 
 typedef struct heed_params {
     size_t n_tensors;
     heed_tensor *tensors;
-    size_t n_elements;     /* of the parameter arena, a multiple of HEED_BLOCK; gaps between tensors hold zeros for ever */
-    size_t n_gradient;     /* of a gradient arena: n_elements plus the tied rows, each of them a multiple of HEED_BLOCK */
-    size_t n_parameters;   /* true count, without gaps and tied rows */
+    size_t n_elements; /* of the parameter arena, a multiple of HEED_BLOCK; gaps between tensors hold zeros for ever */
+    size_t n_gradient; /* of a gradient arena: n_elements plus the tied rows, each of them a multiple of HEED_BLOCK */
+    size_t n_parameters; /* true count, without gaps and tied rows */
 } heed_params;
 
-/* Table of a model. Tensor starts are 64-byte aligned; a tensor that is tied starts and ends at a HEED_BLOCK bound, so do the rows tied
- * to it. Order: embeddings, blocks from input to output, final norm, output. Ownership: heed_params_destroy. */
+/* Table of a model. Tensor starts are 64-byte aligned; a tensor that is tied starts and ends at a HEED_BLOCK bound, so
+ * do the rows tied to it. Order: embeddings, blocks from input to output, final norm, output. Ownership:
+ * heed_params_destroy. */
 heed_status heed_params_create(heed_params **params, const heed_config *config, size_t vocab, heed_error *error);
 void heed_params_destroy(heed_params *params);
 
@@ -51,9 +53,9 @@ void heed_params_destroy(heed_params *params);
 int heed_params_find(const heed_params *params, const char *name);
 
 /* Fills a parameter arena by model.init and model.init_std, keyed by (run.seed, tensor index, element):
- *   gpt2            matrices and tables N(0, std), residual matrices N(0, std / sqrt(2 layers))    (Radford et al. 2019)
- *   xavier          matrices U(-a, a), a = sqrt(6 / (in + out)); tables N(0, std)                  (Glorot and Bengio 2010)
- *   uniform_fan_in  matrices and their biases U(-a, a), a = 1 / sqrt(in), tables N(0, 1): PyTorch's defaults
+ *   gpt2            matrices and tables N(0, std), residual matrices N(0, std / sqrt(2 layers))    (Radford et al.
+ * 2019) xavier          matrices U(-a, a), a = sqrt(6 / (in + out)); tables N(0, std)                  (Glorot and
+ * Bengio 2010) uniform_fan_in  matrices and their biases U(-a, a), a = 1 / sqrt(in), tables N(0, 1): PyTorch's defaults
  * init_std scales what the rule leaves open; gains are 1, other biases 0. */
 void heed_params_init(const heed_params *params, real *weights, const heed_config *config);
 

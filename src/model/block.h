@@ -1,0 +1,30 @@
+/* A pre-norm transformer block. Internal to src/model. */
+#ifndef HEEDI_BLOCK_H
+#define HEEDI_BLOCK_H
+
+#include "layer.h"
+
+/* One block and its activations. All are (rows, width) unless said otherwise. In a model that does not train, blocks
+ * share them, and input, middle and output are the same array. */
+typedef struct heedi_block {
+    size_t layer;
+    heedi_norm norm1, norm2;
+    heedi_linear qkv, out, up, down;
+    real *input, *middle, *output; /* the residual stream before, between and after the two branches */
+    real *norm1_y, *norm1_mean, *norm1_rstd;
+    real *heads;               /* (rows, 3 width): queries, keys, values */
+    real *attention, *log_sum; /* log_sum (rows, heads) */
+    real *norm2_y, *norm2_mean, *norm2_rstd;
+    real *hidden, *active; /* (rows, hidden), before and after the activation */
+} heedi_block;
+
+/* input to output. */
+void heedi_block_forward(const heedi_pass *pass, const heedi_block *block);
+
+/* d_x is the gradient of output and becomes the gradient of input. */
+void heedi_block_backward(const heedi_pass *pass, const heedi_block *block, real *d_x);
+
+/* Forward of one new token at `position`, whose key and value join those of earlier tokens in cache (time, 2 width). */
+void heedi_block_next(const heedi_pass *pass, const heedi_block *block, real *cache, size_t position);
+
+#endif

@@ -1,0 +1,250 @@
+/* tokens -> embedding -> blocks -> norm -> classifier -> losses, and the same way back.
+ *
+ * The classifier stands between forward and backward: its logits are large, so they live for a block of rows only, and
+ * the loss, the gradient of the hidden state and that of the classifier are computed while they are there. */
+#include "decoder.h"
+
+#include <stdio.h>
+
+#include "heed/nn/attention.h"
+#include "heed/nn/embedding.h"
+#include "heed/nn/linear.h"
+#include "heed/nn/loss.h"
+
+/* --- memory ----------------------------------------------------------------------------------------------------- */
+
+static void place_block(heedi_block *block, heedi_placer *placer, const heed_config *config, size_t rows) {
+    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
+    block->norm1_y = heedi_place(placer, rows, width);
+    block->norm1_mean = heedi_place(placer, rows, 1);
+    block->norm1_rstd = heedi_place(placer, rows, 1);
+    block->heads = heedi_place(placer, rows, 3 * width);
+    block->attention = heedi_place(placer, rows, width);
+    block->log_sum = heedi_place(placer, rows, (size_t)config->model.heads);
+    block->norm2_y = heedi_place(placer, rows, width);
+    block->norm2_mean = heedi_place(placer, rows, 1);
+    block->norm2_rstd = heedi_place(placer, rows, 1);
+    block->hidden = heedi_place(placer, rows, hidden);
+    block->active = heedi_place(placer, rows, hidden);
+}
+
+/* Blocks for training keep their activations; else all use those of the first one, and one array is the stream. */
+static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
+                         const heedi_decoder_shape *shape) {
+    const size_t width = (size_t)config->model.width;
+    real *stream = heedi_place(placer, shape->max_rows, width);
+    for (size_t i = 0; i < decoder->n_blocks; i++) {
+        heedi_block *block = &decoder->blocks[i];
+        if (i == 0 || shape->training)
+            place_block(block, placer, config, shape->max_rows);
+        else
+            *block = decoder->blocks[0];
+        block->layer = i;
+        block->input = stream;
+        block->middle = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
+        block->output = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
+        stream = block->output;
+    }
+}
+
+static void place_positions(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config) {
+    const size_t width = (size_t)config->model.width, time = (size_t)config->model.time;
+    const size_t half_head = width / (size_t)config->model.heads / 2;
+    const bool rotary = config->model.positions == HEED_ROTARY;
+    decoder->sinusoids = config->model.positions == HEED_SINUSOIDAL ? heedi_place(placer, time, width) : NULL;
+    decoder->cosines = rotary ? heedi_place(placer, time, half_head) : NULL;
+    decoder->sines = rotary ? heedi_place(placer, time, half_head) : NULL;
+}
+
+void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
+                         const heedi_decoder_shape *shape) {
+    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
+    const size_t rows = shape->max_rows, time = (size_t)config->model.time;
+    const size_t wide = hidden > 3 * width ? hidden : 3 * width;
+    const size_t loss_rows = rows < HEED_LOSS_BLOCK ? rows : HEED_LOSS_BLOCK;
+    heedi_pass *pass = &decoder->pass;
+    decoder->n_blocks = (size_t)config->model.layers;
+    decoder->vocab = shape->vocab;
+    pass->config = config;
+    place_positions(decoder, placer, config);
+    place_blocks(decoder, placer, config, shape);
+    decoder->norm_y = heedi_place(placer, rows, width);
+    decoder->norm_mean = heedi_place(placer, rows, 1);
+    decoder->norm_rstd = heedi_place(placer, rows, 1);
+    decoder->logits = heedi_place(placer, loss_rows, shape->vocab);
+    decoder->loss = heedi_place(placer, rows, 1);
+    pass->attention_scratch = heedi_place(placer, heed_attention_scratch(time, width / (size_t)config->model.heads), 1);
+    pass->branch = heedi_place(placer, rows, width);
+    if (shape->training) {
+        pass->d_output = heedi_place(placer, rows, width);
+        pass->d_wide = heedi_place(placer, rows, wide);
+        decoder->d_x = heedi_place(placer, rows, width);
+    } else {
+        decoder->cache = heedi_place(placer, heed_bytes(decoder->n_blocks, time), 2 * width);
+    }
+}
+
+static size_t find(const heed_params *params, const char *name) {
+    const int tensor = heed_params_find(params, name);
+    HEED_CHECK(tensor >= 0);
+    return (size_t)tensor;
+}
+
+static void bind_block(heedi_block *block, const heed_params *params, const real *weights) {
+    char name[64];
+    const int layer = (int)block->layer;
+    snprintf(name, sizeof name, "block.%d.norm1", layer);
+    block->norm1 = heedi_norm_find(params, weights, name);
+    snprintf(name, sizeof name, "block.%d.attention.qkv", layer);
+    block->qkv = heedi_linear_find(params, weights, name);
+    snprintf(name, sizeof name, "block.%d.attention.out", layer);
+    block->out = heedi_linear_find(params, weights, name);
+    snprintf(name, sizeof name, "block.%d.norm2", layer);
+    block->norm2 = heedi_norm_find(params, weights, name);
+    snprintf(name, sizeof name, "block.%d.mlp.up", layer);
+    block->up = heedi_linear_find(params, weights, name);
+    snprintf(name, sizeof name, "block.%d.mlp.down", layer);
+    block->down = heedi_linear_find(params, weights, name);
+}
+
+void heedi_decoder_bind(heedi_decoder *decoder, const heed_params *params, const real *weights) {
+    const heed_config *config = decoder->pass.config;
+    const size_t width = (size_t)config->model.width, time = (size_t)config->model.time;
+    decoder->token_tensor = find(params, "token.weight");
+    decoder->token = weights + params->tensors[decoder->token_tensor].offset;
+    decoder->output_tensor = find(params, "output.weight");
+    decoder->output = weights + params->tensors[decoder->output_tensor].offset;
+    decoder->norm = heedi_norm_find(params, weights, "norm");
+    for (size_t i = 0; i < decoder->n_blocks; i++)
+        bind_block(&decoder->blocks[i], params, weights);
+    decoder->positions = decoder->sinusoids;
+    if (config->model.positions == HEED_LEARNED) {
+        decoder->position_tensor = find(params, "position.weight");
+        decoder->positions = weights + params->tensors[decoder->position_tensor].offset;
+    }
+    if (decoder->sinusoids)
+        heed_sinusoidal_positions(decoder->sinusoids, time, width);
+    if (decoder->cosines)
+        heed_rotary_table(decoder->cosines, decoder->sines, time, width / (size_t)config->model.heads);
+}
+
+/* --- embedding -------------------------------------------------------------------------------------------------- */
+
+static void embed_forward(const heedi_decoder *decoder, const real *positions) {
+    const heedi_pass *pass = &decoder->pass;
+    real *x = decoder->blocks[0].input;
+    heed_embedding_forward(x, pass->batch->token, decoder->token, positions, &pass->batch->rows,
+                           (size_t)pass->config->model.width, 1);
+    heedi_drop(pass, x, HEEDI_DROP_EMBEDDING);
+}
+
+static void sum_tokens(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const heedi_decoder *decoder = context;
+    (void)grain;
+    heed_embedding_backward_table(d[0], decoder->d_x, decoder->pass.batch->token, first_row, n_rows, decoder->vocab,
+                                  (size_t)decoder->pass.config->model.width, 1);
+}
+
+static void sum_positions(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const heedi_decoder *decoder = context;
+    const heed_config *config = decoder->pass.config;
+    (void)first_row;
+    (void)n_rows;
+    heed_embedding_backward_positions(d[0], decoder->d_x, &decoder->pass.batch->rows, grain, (size_t)config->model.time,
+                                      (size_t)config->model.width);
+}
+
+static void embed_backward(heedi_decoder *decoder) {
+    const heedi_pass *pass = &decoder->pass;
+    if (!pass->gradient)
+        return;
+    heedi_drop(pass, decoder->d_x, HEEDI_DROP_EMBEDDING);
+    if (pass->config->model.positions == HEED_LEARNED)
+        heed_gradient_sum(pass->gradient, &pass->batch->rows, &decoder->position_tensor, 1, sum_positions, decoder);
+    heed_gradient_sum(pass->gradient, &pass->batch->rows, &decoder->token_tensor, 1, sum_tokens, decoder);
+}
+
+/* --- the passes ------------------------------------------------------------------------------------------------- */
+
+static const real *last_output(const heedi_decoder *decoder) {
+    return decoder->blocks[decoder->n_blocks - 1].output;
+}
+
+void heedi_decoder_forward(heedi_decoder *decoder, const heed_batch *batch, heed_pass kind) {
+    heedi_pass *pass = &decoder->pass;
+    pass->batch = batch;
+    pass->kind = kind;
+    pass->cosines = decoder->cosines;
+    pass->sines = decoder->sines;
+    embed_forward(decoder, decoder->positions);
+    for (size_t i = 0; i < decoder->n_blocks; i++)
+        heedi_block_forward(pass, &decoder->blocks[i]);
+    heedi_norm_forward(pass, &decoder->norm, decoder->norm_y, decoder->norm_mean, decoder->norm_rstd,
+                       last_output(decoder));
+}
+
+/* Losses of some rows, the gradient of their hidden states into pass->branch, and that of the classifier into d_output.
+ */
+static void classify(const heedi_decoder *decoder, real *d_output, size_t first_row, size_t n_rows) {
+    const heedi_pass *pass = &decoder->pass;
+    const size_t width = (size_t)pass->config->model.width;
+    heed_classifier_loss(
+        decoder->loss + first_row, pass->kind == HEED_PASS_EVAL ? NULL : pass->branch + first_row * width, d_output,
+        decoder->logits, decoder->norm_y + first_row * width, decoder->output, pass->batch->target + first_row,
+        pass->batch->weight + first_row, n_rows, width, decoder->vocab);
+}
+
+static void sum_classifier(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    (void)grain;
+    classify(context, d[0], first_row, n_rows);
+}
+
+void heedi_decoder_loss(heedi_decoder *decoder, heed_gradient *gradient) {
+    const heed_ragged *rows = &decoder->pass.batch->rows;
+    if (gradient)
+        heed_gradient_sum(gradient, rows, &decoder->output_tensor, 1, sum_classifier, decoder);
+    else
+        classify(decoder, NULL, 0, rows->n_rows);
+}
+
+void heedi_decoder_backward(heedi_decoder *decoder, heed_gradient *gradient) {
+    heedi_pass *pass = &decoder->pass;
+    pass->gradient = gradient;
+    heedi_norm_backward(pass, &decoder->norm, decoder->d_x, pass->branch, last_output(decoder), decoder->norm_mean,
+                        decoder->norm_rstd, false);
+    for (size_t i = decoder->n_blocks; i-- > 0;)
+        heedi_block_backward(pass, &decoder->blocks[i], decoder->d_x);
+    embed_backward(decoder);
+}
+
+/* --- decoding one token after the other ------------------------------------------------------------------------- */
+
+const real *heedi_decoder_next_logits(heedi_decoder *decoder, int32_t token) {
+    heedi_pass *pass = &decoder->pass;
+    const heed_config *config = pass->config;
+    const size_t width = (size_t)config->model.width, time = (size_t)config->model.time;
+    const size_t position = decoder->n_cached++, half_head = width / (size_t)config->model.heads / 2;
+    const size_t first_row[2] = {0, 1}, first_of[2] = {0, 1};
+    const uint32_t sequence = 0;
+    const heed_batch batch = {.rows = {.n_rows = 1,
+                                       .n_sequences = 1,
+                                       .max_length = 1,
+                                       .first_row = first_row,
+                                       .sequence = &sequence,
+                                       .n_grains = 1,
+                                       .first_of = first_of},
+                              .token = &token};
+    HEED_CHECK(position < time);
+    pass->batch = &batch;
+    pass->kind = HEED_PASS_EVAL;
+    pass->cosines = decoder->cosines ? decoder->cosines + position * half_head : NULL;
+    pass->sines = decoder->sines ? decoder->sines + position * half_head : NULL;
+    embed_forward(decoder, decoder->positions ? decoder->positions + position * width : NULL);
+    for (size_t i = 0; i < decoder->n_blocks; i++)
+        heedi_block_next(pass, &decoder->blocks[i], decoder->cache + i * time * 2 * width, position);
+    heedi_norm_forward(pass, &decoder->norm, decoder->norm_y, decoder->norm_mean, decoder->norm_rstd,
+                       last_output(decoder));
+    heed_linear_forward(decoder->logits, decoder->norm_y, decoder->output, NULL, 1, width, decoder->vocab);
+    pass->batch = NULL;
+    return decoder->logits;
+}

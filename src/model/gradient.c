@@ -1,0 +1,197 @@
+/* A node's sum is made in place: the left child goes to the destination, the right child to this level's scratch, and
+ * the scratch is added. So a rank holds one array per node that it reports, and one per level of the tree. */
+#include "heed/gradient.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "heed/arena.h"
+#include "heed/multiversion.h"
+
+#define MAX_TENSORS 4 /* summed at once */
+#define CHUNK 4096    /* elements a thread adds at once */
+
+size_t heed_tree_left(size_t count) {
+    HEED_CHECK(count > 1);
+    size_t left = 1;
+    while (2 * left < count)
+        left *= 2;
+    return left;
+}
+
+/* Appends the maximal nodes of the subtree [lo, lo + n) inside [first, first + count). */
+static void cover_subtree(heed_node *cover, size_t *n_cover, size_t lo, size_t n, size_t first, size_t count) {
+    if (lo >= first + count || lo + n <= first)
+        return;
+    if (first <= lo && lo + n <= first + count) {
+        HEED_CHECK(*n_cover < HEED_MAX_COVER);
+        cover[(*n_cover)++] = (heed_node){lo, n};
+        return;
+    }
+    const size_t left = heed_tree_left(n);
+    cover_subtree(cover, n_cover, lo, left, first, count);
+    cover_subtree(cover, n_cover, lo + left, n - left, first, count);
+}
+
+size_t heed_tree_cover(heed_node cover[HEED_MAX_COVER], size_t first, size_t count, size_t n_grains) {
+    HEED_CHECK(first <= n_grains && count <= n_grains - first);
+    size_t n_cover = 0;
+    if (count > 0)
+        cover_subtree(cover, &n_cover, 0, n_grains, first, count);
+    return n_cover;
+}
+
+struct heed_gradient {
+    const heed_params *params;
+    size_t first, count; /* grains of this rank */
+    size_t n_nodes;
+    heed_node nodes[HEED_MAX_COVER];
+    real *partials;      /* (n_nodes, n_gradient) */
+    real *scratch;       /* (levels, scratch_size) */
+    size_t scratch_size; /* elements: one matrix and the vectors that go with it */
+    heed_arena arena;
+    heed_gradient_ready *ready;
+    void *ready_context;
+};
+
+/* Additions one behind the other in the sum of n grains. */
+static size_t levels_of(size_t n) {
+    return n > 1 ? 1 + levels_of(heed_tree_left(n)) : 0;
+}
+
+static size_t aligned_elements(size_t n) {
+    return heed_aligned(n * sizeof(real)) / sizeof(real);
+}
+
+static size_t scratch_size(const heed_params *params) {
+    size_t matrix = 0, vector = 0;
+    for (size_t i = 0; i < params->n_tensors; i++) {
+        const heed_tensor *tensor = &params->tensors[i];
+        size_t *largest = tensor->n_dims > 1 ? &matrix : &vector;
+        *largest = tensor->size > *largest ? tensor->size : *largest;
+    }
+    return aligned_elements(matrix) + (MAX_TENSORS - 1) * aligned_elements(vector);
+}
+
+heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *params, size_t first, size_t count,
+                                 size_t n_grains, heed_error *error) {
+    *gradient = NULL;
+    heed_gradient *made = calloc(1, sizeof *made);
+    if (!made)
+        return heed_fail(error, HEED_MEMORY, "gradient: cannot get %zu bytes of memory", sizeof *made);
+    made->params = params;
+    made->first = first;
+    made->count = count;
+    made->n_nodes = heed_tree_cover(made->nodes, first, count, n_grains);
+    made->scratch_size = scratch_size(params);
+    size_t levels = 0;
+    for (size_t i = 0; i < made->n_nodes; i++)
+        levels = levels_of(made->nodes[i].count) > levels ? levels_of(made->nodes[i].count) : levels;
+    const size_t partials_bytes = heed_bytes(made->n_nodes, heed_bytes(params->n_gradient, sizeof(real)));
+    const size_t scratch_bytes = heed_bytes(levels, heed_bytes(made->scratch_size, sizeof(real)));
+    size_t bytes;
+    if (__builtin_add_overflow(heed_aligned(partials_bytes), heed_aligned(scratch_bytes), &bytes))
+        bytes = SIZE_MAX;
+    const heed_status status = heed_arena_init(&made->arena, bytes, "gradients", error);
+    if (status != HEED_OK) {
+        free(made);
+        return status;
+    }
+    made->partials = heed_arena_take(&made->arena, partials_bytes);
+    made->scratch = heed_arena_take(&made->arena, scratch_bytes);
+    *gradient = made;
+    return HEED_OK;
+}
+
+void heed_gradient_destroy(heed_gradient *gradient) {
+    if (!gradient)
+        return;
+    heed_arena_reset(&gradient->arena);
+    free(gradient);
+}
+
+void heed_gradient_listen(heed_gradient *gradient, heed_gradient_ready *ready, void *context) {
+    gradient->ready = ready;
+    gradient->ready_context = context;
+}
+
+size_t heed_gradient_nodes(const heed_gradient *gradient, const heed_node **nodes) {
+    *nodes = gradient->nodes;
+    return gradient->n_nodes;
+}
+
+real *heed_gradient_partial(const heed_gradient *gradient, size_t i) {
+    HEED_CHECK(i < gradient->n_nodes);
+    return gradient->partials + i * gradient->params->n_gradient;
+}
+
+/* One summation: which tensors, of which rows, by which leaf. */
+typedef struct sum {
+    heed_gradient *gradient;
+    const heed_ragged *rows;
+    size_t n_tensors;
+    size_t size[MAX_TENSORS];
+    heed_gradient_leaf *leaf;
+    void *context;
+} sum;
+
+HEED_MULTIVERSION static void add_range(real *restrict to, const real *restrict from, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        to[i] += from[i];
+}
+
+static void add_array(real *to, const real *from, size_t n) {
+#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
+    for (size_t start = 0; start < n; start += CHUNK)
+        add_range(to + start, from + start, n - start < CHUNK ? n - start : CHUNK);
+}
+
+static void sum_grain(const sum *work, real *const *d, size_t grain) {
+    const size_t local = grain - work->gradient->first;
+    const size_t first_row = heed_grain_row(work->rows, local);
+    const size_t n_rows = heed_grain_row(work->rows, local + 1) - first_row;
+    if (n_rows > 0)
+        work->leaf(work->context, d, first_row, n_rows, local);
+    else
+        for (size_t t = 0; t < work->n_tensors; t++)
+            memset(d[t], 0, work->size[t] * sizeof(real));
+}
+
+static void sum_node(const sum *work, real *const *d, size_t first, size_t count, real *scratch) {
+    if (count == 1) {
+        sum_grain(work, d, first);
+        return;
+    }
+    const size_t left = heed_tree_left(count);
+    real *right[MAX_TENSORS] = {scratch};
+    for (size_t t = 1; t < work->n_tensors; t++)
+        right[t] = right[t - 1] + aligned_elements(work->size[t - 1]);
+    real *next = scratch + work->gradient->scratch_size;
+    sum_node(work, d, first, left, next);
+    sum_node(work, right, first + left, count - left, next);
+    for (size_t t = 0; t < work->n_tensors; t++)
+        add_array(d[t], right[t], work->size[t]);
+}
+
+void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
+                       heed_gradient_leaf *leaf, void *context) {
+    HEED_CHECK(n_tensors >= 1 && n_tensors <= MAX_TENSORS);
+    HEED_CHECK(rows->n_grains == gradient->count && (rows->n_grains == 0 || rows->first_grain == gradient->first));
+    const heed_tensor *table = gradient->params->tensors;
+    sum work = {gradient, rows, n_tensors, {0}, leaf, context};
+    size_t total = 0;
+    for (size_t t = 0; t < n_tensors; t++) {
+        work.size[t] = table[tensors[t]].size;
+        total += aligned_elements(work.size[t]);
+    }
+    HEED_CHECK(total <= gradient->scratch_size);
+    for (size_t i = 0; i < gradient->n_nodes; i++) {
+        real *d[MAX_TENSORS];
+        for (size_t t = 0; t < n_tensors; t++)
+            d[t] = heed_gradient_partial(gradient, i) + table[tensors[t]].gradient;
+        sum_node(&work, d, gradient->nodes[i].first, gradient->nodes[i].count, gradient->scratch);
+    }
+    if (gradient->ready)
+        for (size_t t = 0; t < n_tensors; t++)
+            gradient->ready(gradient->ready_context, tensors[t]);
+}

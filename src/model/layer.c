@@ -1,0 +1,109 @@
+/* Forward and input gradients treat all rows of the rank together; only parameter gradients keep the bounds of grains,
+ * as leaves of the gradient tree. */
+#include "layer.h"
+
+#include <stdio.h>
+
+#include "heed/nn/dropout.h"
+#include "heed/nn/linear.h"
+#include "heed/nn/norm.h"
+
+real *heedi_place(heedi_placer *placer, size_t rows, size_t width) {
+    const size_t bytes = heed_bytes(heed_bytes(rows, width), sizeof(real));
+    if (placer->arena)
+        return heed_arena_take(placer->arena, bytes);
+    if (__builtin_add_overflow(placer->bytes, heed_aligned(bytes), &placer->bytes))
+        placer->bytes = SIZE_MAX;
+    return NULL;
+}
+
+static int find(const heed_params *params, const char *layer, const char *part) {
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", layer, part);
+    return heed_params_find(params, name);
+}
+
+heedi_linear heedi_linear_find(const heed_params *params, const real *weights, const char *name) {
+    const int weight = find(params, name, "weight"), bias = find(params, name, "bias");
+    HEED_CHECK(weight >= 0);
+    const heed_tensor *tensor = &params->tensors[weight];
+    heedi_linear linear = {{(size_t)weight}, 1, tensor->dims[1], tensor->dims[0], weights + tensor->offset, NULL};
+    if (bias >= 0) {
+        linear.tensors[linear.n_tensors++] = (size_t)bias;
+        linear.bias = weights + params->tensors[bias].offset;
+    }
+    return linear;
+}
+
+heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const char *name) {
+    const int gain = find(params, name, "gain"), bias = find(params, name, "bias");
+    HEED_CHECK(gain >= 0);
+    const heed_tensor *tensor = &params->tensors[gain];
+    heedi_norm norm = {{(size_t)gain}, 1, tensor->dims[0], weights + tensor->offset, NULL};
+    if (bias >= 0) {
+        norm.tensors[norm.n_tensors++] = (size_t)bias;
+        norm.bias = weights + params->tensors[bias].offset;
+    }
+    return norm;
+}
+
+void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x) {
+    heed_linear_forward(y, x, linear->weight, linear->bias, pass->batch->rows.n_rows, linear->in, linear->out);
+}
+
+/* What a leaf needs to know beside its rows. */
+typedef struct linear_leaf {
+    const heedi_linear *linear;
+    const real *x, *d_y;
+} linear_leaf;
+
+static void sum_linear(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const linear_leaf *leaf = context;
+    const heedi_linear *linear = leaf->linear;
+    (void)grain;
+    heed_linear_backward_weight(d[0], linear->bias ? d[1] : NULL, leaf->x + first_row * linear->in,
+                                leaf->d_y + first_row * linear->out, n_rows, linear->in, linear->out);
+}
+
+void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
+                           const real *x) {
+    const heed_ragged *rows = &pass->batch->rows;
+    linear_leaf leaf = {linear, x, d_y};
+    if (pass->gradient)
+        heed_gradient_sum(pass->gradient, rows, linear->tensors, linear->n_tensors, sum_linear, &leaf);
+    heed_linear_backward_input(d_x, d_y, linear->weight, rows->n_rows, linear->in, linear->out, false);
+}
+
+void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd,
+                        const real *x) {
+    heed_norm_forward(y, mean, rstd, x, norm->gain, norm->bias, pass->batch->rows.n_rows, norm->width,
+                      (real)pass->config->model.norm_eps);
+}
+
+typedef struct norm_leaf {
+    const heedi_norm *norm;
+    const real *x, *d_y, *mean, *rstd;
+} norm_leaf;
+
+static void sum_norm(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const norm_leaf *leaf = context;
+    const size_t width = leaf->norm->width;
+    (void)grain;
+    heed_norm_backward_gain(d[0], leaf->norm->bias ? d[1] : NULL, leaf->d_y + first_row * width,
+                            leaf->x + first_row * width, leaf->mean + first_row, leaf->rstd + first_row, n_rows, width);
+}
+
+void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d_x, const real *d_y, const real *x,
+                         const real *mean, const real *rstd, bool add) {
+    const heed_ragged *rows = &pass->batch->rows;
+    norm_leaf leaf = {norm, x, d_y, mean, rstd};
+    if (pass->gradient)
+        heed_gradient_sum(pass->gradient, rows, norm->tensors, norm->n_tensors, sum_norm, &leaf);
+    heed_norm_backward_input(d_x, d_y, x, mean, rstd, norm->gain, rows->n_rows, norm->width, add);
+}
+
+void heedi_drop(const heedi_pass *pass, real *x, uint32_t site) {
+    if (pass->kind == HEED_PASS_TRAIN && pass->config->model.dropout > 0)
+        heed_dropout(x, &pass->batch->rows, (size_t)pass->config->model.width, (real)pass->config->model.dropout,
+                     (uint64_t)pass->config->run.seed, site, pass->batch->step);
+}

@@ -1,0 +1,72 @@
+/* What all layers of one pass share, and the two kinds of layer that have parameters, as rows of the table of tensors.
+ * Internal to src/model. */
+#ifndef HEEDI_LAYER_H
+#define HEEDI_LAYER_H
+
+#include <stddef.h>
+
+#include "heed/arena.h"
+#include "heed/batch.h"
+#include "heed/config.h"
+#include "heed/gradient.h"
+#include "heed/model.h"
+#include "heed/params.h"
+
+/* Hands out arrays of an arena. Without an arena it only adds up their sizes, so that one function that places arrays
+ * both plans the arena and fills it. */
+typedef struct heedi_placer {
+    heed_arena *arena; /* NULL: count */
+    size_t bytes;      /* SIZE_MAX once it overflows */
+} heedi_placer;
+real *heedi_place(heedi_placer *placer, size_t rows, size_t width);
+
+/* Rows of the table of tensors that make up one layer, and where their values lie. bias is NULL without biases. */
+typedef struct heedi_linear {
+    size_t tensors[2], n_tensors;
+    size_t in, out;
+    const real *weight, *bias;
+} heedi_linear;
+typedef struct heedi_norm {
+    size_t tensors[2], n_tensors;
+    size_t width;
+    const real *gain, *bias;
+} heedi_norm;
+
+/* What all layers of a pass share. */
+typedef struct heedi_pass {
+    const heed_config *config;
+    const heed_batch *batch;
+    heed_pass kind;
+    heed_gradient *gradient;     /* NULL: no parameter gradients */
+    const real *cosines, *sines; /* rotary tables from the first row's position on, or NULL */
+    heed_attention_observer *observer;
+    void *observer_context;
+    real *attention_scratch;
+    real *branch;   /* (rows, width): what a branch adds to the residual stream, and its gradient */
+    real *d_output; /* (rows, width): gradient of attention's output */
+    real *d_wide;   /* (rows, max(hidden, 3 width)): gradients of hidden units, or of queries, keys and values */
+} heedi_pass;
+
+/* Finds a layer's tensors by name ("block.3.mlp.up": weight and bias). */
+heedi_linear heedi_linear_find(const heed_params *params, const real *weights, const char *name);
+heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const char *name);
+
+void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x);
+void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd, const real *x);
+
+/* d_x = gradient through the layer, overwriting (or adding to) d_x; its parameters' gradients go to pass->gradient. */
+void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
+                           const real *x);
+void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d_x, const real *d_y, const real *x,
+                         const real *mean, const real *rstd, bool add);
+
+/* Sites of dropout, which key its masks: the embedding's, then three a block. */
+#define HEEDI_DROP_EMBEDDING 0
+#define HEEDI_DROP_WEIGHTS(layer) (1 + 3 * (uint32_t)(layer))
+#define HEEDI_DROP_ATTENTION(layer) (2 + 3 * (uint32_t)(layer))
+#define HEEDI_DROP_MLP(layer) (3 + 3 * (uint32_t)(layer))
+
+/* Dropout on x (rows, width) in a TRAIN pass, else nothing. */
+void heedi_drop(const heedi_pass *pass, real *x, uint32_t site);
+
+#endif
