@@ -1,8 +1,9 @@
 /* From every rank's partial gradients to the updated parameters on all of them.
  *
- * The parameter arena is cut into buckets (runs of whole HEED_BLOCKs) and each bucket into one shard a rank. As soon as backward has finished a
- * bucket's tensors its partial sums go to the shards' owners; the owner completes the fixed tree; when the norm over all
- * shards is known, the owner updates its shard (and alone holds its optimizer moments: ZeRO stage 1, Rajbhandari et al. 2020); shards then return to all. */
+ * The parameter arena is cut into buckets (runs of whole HEED_BLOCKs) and each bucket into one shard a rank. As soon as
+ * backward has finished a bucket's tensors its partial sums go to the shards' owners; the owner completes the fixed
+ * tree; when the norm over all shards is known, the owner updates its shard (and alone holds its optimizer moments:
+ * ZeRO stage 1, Rajbhandari et al. 2020); shards then return to all. */
 #ifndef HEED_GRADSYNC_H
 #define HEED_GRADSYNC_H
 
@@ -17,28 +18,34 @@
 
 typedef struct heed_gradsync heed_gradsync;
 
-/* Errors: HEED_MEMORY. Ownership: heed_gradsync_destroy. Collective. */
+/* For config->train.batch / train.grain grains, dealt to ranks as heed_batch_shape says. bucket_blocks: length of a
+ * bucket in HEED_BLOCKs, 0 = by the model's size; it changes no bit. Uses as many threads as OpenMP offers now. Keeps
+ * pointers to comm, params and config. Errors: HEED_MEMORY. Ownership: heed_gradsync_destroy. Collective. */
 heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const heed_params *params,
-                                 const heed_config *config, heed_error *error);
+                                 const heed_config *config, size_t bucket_blocks, heed_error *error);
 void heed_gradsync_destroy(heed_gradsync *sync);
 
 /* The gradient object that backward fills; every tensor that becomes ready may start an exchange. */
 heed_gradient *heed_gradsync_gradient(heed_gradsync *sync);
 
-/* Before backward. Then after backward: completes the sums and gives the norm of gradient / divisor over all parameters (in double, block sums in
- * index order). Collective. */
+/* begin: before backward. finish: after it; completes the sums and gives the norm of gradient / divisor over all
+ * parameters (in double, block sums in index order), the same bits on every rank. A rank whose step failed skips
+ * backward and calls both all the same; the others must then not update. Errors: HEED_PEER. Collective. */
 void heed_gradsync_begin(heed_gradsync *sync);
 heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error);
 
-/* Updates the owned shards with gradient * scale and brings all parameters to all ranks. Collective. */
+/* Updates the owned shards with gradient * scale and brings all parameters to all ranks. Once a finish. Errors:
+ * HEED_PEER. Collective. */
 heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double learning_rate, uint64_t step,
                                  heed_error *error);
 
-/* Optimizer moments between shards and whole arenas on rank 0 (m, v: params->n_elements; NULL elsewhere), for checkpoints. Collective. */
+/* Optimizer moments between shards and whole arenas on rank 0 (m, v: params->n_elements; NULL elsewhere), for
+ * checkpoints. Collective. */
 heed_status heed_gradsync_gather_moments(heed_gradsync *sync, real *m, real *v, heed_error *error);
 heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, const real *v, heed_error *error);
 
-/* The reduced, unscaled gradient of all parameters on rank 0 (tests and probes). Collective. After finish, before the next begin. */
+/* The reduced, unscaled gradient of all parameters on rank 0 (tests and probes). Collective. After finish, before the
+ * next begin. */
 heed_status heed_gradsync_gather_gradient(heed_gradsync *sync, real *gradient, heed_error *error);
 
 #endif

@@ -1,0 +1,363 @@
+/* Why the order of exchanges is a rule: exchanges are collective, so every rank must start them alike, also one that
+ * failed in this step and has no gradients to offer. Buckets therefore leave from the arena's end to its start, which
+ * is the order in which backward finishes them; one that is ready early waits for those behind it. A failed rank's
+ * buckets leave in finish, with whatever they hold, and the step is given up later by all.
+ *
+ * Where the total lies: the owner completes the tree block by block and puts the total where its own first partial sum
+ * of the block was. Nobody else ever reads that place. With one rank it is there from the start and nothing moves. */
+#include "heed/gradsync.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "heed/arena.h"
+#include "heed/multiversion.h"
+#include "heed/optimizer.h"
+#include "train/gradsync_plan.h"
+
+struct heed_gradsync {
+    heed_comm *comm;
+    const heed_config *config;
+    const heed_params *params;
+    heed_gradient *gradient;
+    heedi_plan plan;
+    heed_arena arena;
+    real *m, *v;             /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
+    unsigned char *received; /* partial sums of other ranks */
+    double *block_sum;       /* (blocks of the parameter arena) sums of squares */
+    real *scratch;           /* (threads, levels, HEED_BLOCK) inner nodes of the tree */
+    int n_threads;
+    size_t n_levels;
+    heed_exchange *exchanges; /* (buckets, waves) */
+    size_t *pending;          /* (buckets) tensors that are not ready yet */
+    size_t n_started;         /* buckets under way, counted from the last one */
+    heed_error error;         /* of an exchange that was started during backward */
+};
+
+/* ---- exchange ------------------------------------------------------------------------------------------------- */
+
+static heed_exchange *exchange_of(heed_gradsync *sync, size_t bucket, size_t wave) {
+    return &sync->exchanges[bucket * sync->plan.n_waves + wave];
+}
+
+static void start_bucket(heed_gradsync *sync, size_t b) {
+    const heedi_plan *plan = &sync->plan;
+    const heedi_bucket *bucket = &plan->buckets[b];
+    for (size_t wave = 0; wave < plan->n_waves; wave++) {
+        const bool sends = wave < plan->own_partials;
+        const real *partial = heed_gradient_partial(sync->gradient, sends ? wave : 0);
+        heed_exchange_start(sync->comm, exchange_of(sync, b, wave), partial + bucket->gradient,
+                            sends ? bucket->send_bytes : plan->nothing, bucket->shard_offset, sync->received,
+                            bucket->receive_bytes + wave * (size_t)plan->size,
+                            bucket->receive_offset + wave * (size_t)plan->size, &sync->error);
+    }
+}
+
+static void start_buckets(heed_gradsync *sync, bool all) {
+    const size_t n_buckets = sync->plan.n_buckets;
+    while (sync->n_started < n_buckets) {
+        const size_t next = n_buckets - 1 - sync->n_started;
+        if (sync->pending[next] && !all)
+            return;
+        start_bucket(sync, next);
+        sync->n_started++;
+    }
+}
+
+static void tensor_is_ready(void *context, size_t tensor) {
+    heed_gradsync *sync = context;
+    for (size_t b = 0; b < sync->plan.n_buckets; b++)
+        if (heedi_bucket_holds(&sync->plan.buckets[b], &sync->params->tensors[tensor]))
+            sync->pending[b]--;
+    start_buckets(sync, false);
+    bool done;
+    if (sync->n_started) /* lets MPI move data; which exchange is asked for does not matter */
+        heed_exchange_test(sync->comm, exchange_of(sync, sync->plan.n_buckets - sync->n_started, 0), &done,
+                           &sync->error);
+}
+
+void heed_gradsync_begin(heed_gradsync *sync) {
+    for (size_t b = 0; b < sync->plan.n_buckets; b++)
+        sync->pending[b] = sync->plan.buckets[b].n_tensors;
+    sync->n_started = 0;
+    sync->error = (heed_error)HEED_ERROR_INIT;
+}
+
+/* ---- tree ----------------------------------------------------------------------------------------------------- */
+
+HEED_MULTIVERSION
+static void add(real *sum, const real *a, const real *b, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        sum[i] = a[i] + b[i];
+}
+
+/* A walk through the tree over one block: leaves are met in the order of their grains. */
+typedef struct tree_walk {
+    heed_gradsync *sync;
+    const heedi_bucket *bucket;
+    size_t block;           /* first element, from the start of this rank's shard */
+    const heedi_leaf *leaf; /* the next one */
+    real *scratch;
+} tree_walk;
+
+static const real *leaf_values(const tree_walk *walk, const heedi_leaf *leaf) {
+    const heed_gradsync *sync = walk->sync;
+    const heedi_bucket *bucket = walk->bucket;
+    if (leaf->rank == sync->plan.rank)
+        return heed_gradient_partial(sync->gradient, leaf->partial) + bucket->gradient + bucket->own_first +
+               walk->block;
+    const size_t slot = leaf->partial * (size_t)sync->plan.size + (size_t)leaf->rank;
+    return (const real *)(const void *)(sync->received + bucket->receive_offset[slot]) + walk->block;
+}
+
+/* The node's sum over the block: a leaf as it lies, else in the scratch of this level. */
+static const real *node_sum(tree_walk *walk, heed_node node, size_t level) {
+    if (walk->leaf->node.first == node.first && walk->leaf->node.count == node.count)
+        return leaf_values(walk, walk->leaf++);
+    const size_t left = heed_tree_left(node.count);
+    const real *a = node_sum(walk, (heed_node){node.first, left}, level);
+    const real *b = node_sum(walk, (heed_node){node.first + left, node.count - left}, level + 1);
+    real *sum = walk->scratch + level * HEED_BLOCK;
+    add(sum, a, b, HEED_BLOCK);
+    return sum;
+}
+
+static real *total_of(heed_gradsync *sync, const heedi_bucket *bucket) {
+    return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
+}
+
+static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
+    real *total = total_of(sync, bucket);
+#pragma omp parallel for schedule(static) num_threads(sync->n_threads)
+    for (size_t block = 0; block < bucket->own_count; block += HEED_BLOCK) {
+        real *scratch = sync->scratch + (size_t)omp_get_thread_num() * sync->n_levels * HEED_BLOCK;
+        tree_walk walk = {sync, bucket, block, sync->plan.leaves, scratch};
+        const real *sum = node_sum(&walk, (heed_node){0, sync->plan.n_grains}, 0);
+        if (sum != total + block)
+            memcpy(total + block, sum, HEED_BLOCK * sizeof *total);
+    }
+}
+
+/* The bucket of a tied row lies, by construction, inside one bucket of the parameters and has the same owners. */
+static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
+    const size_t parameter = tied->parameter + tied->own_first;
+    real *total = heed_gradient_partial(sync->gradient, 0) + parameter;
+    const real *more = total_of(sync, tied);
+#pragma omp parallel for schedule(static) num_threads(sync->n_threads)
+    for (size_t block = 0; block < tied->own_count; block += HEED_BLOCK)
+        add(total + block, total + block, more + block, HEED_BLOCK);
+}
+
+/* ---- norm ----------------------------------------------------------------------------------------------------- */
+
+HEED_MULTIVERSION
+static double sum_of_squares(const real *x) {
+    enum { LANES = 32 };
+    double lane[LANES] = {0};
+    for (size_t i = 0; i < HEED_BLOCK; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lane[j] += (double)x[i + j] * (double)x[i + j];
+    for (size_t width = LANES / 2; width; width /= 2)
+        for (size_t j = 0; j < width; j++)
+            lane[j] += lane[j + width];
+    return lane[0];
+}
+
+static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
+    const size_t n_blocks = sync->params->n_elements / HEED_BLOCK;
+    memset(sync->block_sum, 0, n_blocks * sizeof *sync->block_sum);
+    for (size_t b = 0; b < sync->plan.n_buckets; b++) {
+        const heedi_bucket *bucket = &sync->plan.buckets[b];
+        if (bucket->tied)
+            continue;
+        const real *total = total_of(sync, bucket);
+        double *block_sum = sync->block_sum + (bucket->parameter + bucket->own_first) / HEED_BLOCK;
+#pragma omp parallel for schedule(static) num_threads(sync->n_threads)
+        for (size_t i = 0; i < bucket->own_count / HEED_BLOCK; i++)
+            block_sum[i] = sum_of_squares(total + i * HEED_BLOCK);
+    }
+    /* every block has one owner: the sum over ranks is exact */
+    const heed_status status = heed_comm_sum(sync->comm, sync->block_sum, n_blocks, error);
+    double sum = 0.0;
+    for (size_t i = 0; i < n_blocks; i++)
+        sum += sync->block_sum[i];
+    *norm = sqrt(sum) / divisor;
+    return status;
+}
+
+heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
+    const heedi_plan *plan = &sync->plan;
+    if (plan->size > 1) {
+        start_buckets(sync, true);
+        for (size_t b = plan->n_buckets; b-- > 0;) {
+            for (size_t wave = 0; wave < plan->n_waves && sync->error.status == HEED_OK; wave++)
+                heed_exchange_wait(sync->comm, exchange_of(sync, b, wave), &sync->error);
+            if (sync->error.status != HEED_OK)
+                return *error = sync->error, sync->error.status;
+            complete_tree(sync, &plan->buckets[b]);
+        }
+    }
+    for (size_t b = 0; b < plan->n_buckets; b++)
+        if (plan->buckets[b].tied)
+            add_tied_row(sync, &plan->buckets[b]);
+    return global_norm(sync, divisor, norm, error);
+}
+
+/* ---- update --------------------------------------------------------------------------------------------------- */
+
+heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double learning_rate, uint64_t step,
+                                 heed_error *error) {
+    heed_status status = HEED_OK;
+    for (size_t b = 0; b < sync->plan.n_buckets && status == HEED_OK; b++) {
+        const heedi_bucket *bucket = &sync->plan.buckets[b];
+        if (bucket->tied)
+            continue;
+        const size_t first = bucket->parameter + bucket->own_first;
+        heed_optimizer_update(sync->config, sync->params, weights, first, bucket->own_count, total_of(sync, bucket),
+                              sync->m ? sync->m + bucket->moment : NULL, sync->v ? sync->v + bucket->moment : NULL,
+                              scale, learning_rate, step);
+        if (sync->plan.size > 1)
+            status = heed_comm_allgather(sync->comm, weights + first, weights + bucket->parameter, bucket->shard_bytes,
+                                         bucket->shard_offset, error);
+    }
+    return status;
+}
+
+/* ---- whole arenas on rank 0 ----------------------------------------------------------------------------------- */
+
+/* shard_of(bucket) is offset from `shards`: either packed (moments) or at its place in a gradient arena. */
+static heed_status gather(heed_gradsync *sync, const real *shards, bool packed, real *whole, heed_error *error) {
+    heed_status status = HEED_OK;
+    for (size_t b = 0; b < sync->plan.n_buckets && status == HEED_OK; b++) {
+        const heedi_bucket *bucket = &sync->plan.buckets[b];
+        if (bucket->tied)
+            continue;
+        const real *mine = shards + (packed ? bucket->moment : bucket->parameter + bucket->own_first);
+        status = heed_comm_gather(sync->comm, mine, bucket->own_count * sizeof(real),
+                                  whole ? whole + bucket->parameter : NULL, bucket->shard_bytes, bucket->shard_offset,
+                                  0, error);
+    }
+    return status;
+}
+
+heed_status heed_gradsync_gather_moments(heed_gradsync *sync, real *m, real *v, heed_error *error) {
+    heed_status status = sync->m ? gather(sync, sync->m, true, m, error) : HEED_OK;
+    if (status == HEED_OK && sync->v)
+        status = gather(sync, sync->v, true, v, error);
+    return status;
+}
+
+heed_status heed_gradsync_gather_gradient(heed_gradsync *sync, real *gradient, heed_error *error) {
+    return gather(sync, heed_gradient_partial(sync->gradient, 0), false, gradient, error);
+}
+
+static heed_status scatter(heed_gradsync *sync, const real *whole, real *shards, heed_error *error) {
+    const heedi_plan *plan = &sync->plan;
+    size_t *from_root = calloc((size_t)plan->size, sizeof *from_root);
+    heed_error failed = HEED_ERROR_INIT;
+    if (!from_root)
+        heed_fail(&failed, HEED_MEMORY, "optimizer moments: out of memory for %d ranks", plan->size);
+    heed_status status = heed_comm_agree(sync->comm, &failed);
+    for (size_t b = 0; b < plan->n_buckets && status == HEED_OK; b++) {
+        const heedi_bucket *bucket = &plan->buckets[b];
+        if (bucket->tied)
+            continue;
+        from_root[0] = bucket->own_count * sizeof(real);
+        heed_exchange exchange;
+        status = heed_exchange_start(sync->comm, &exchange, whole ? whole + bucket->parameter : NULL,
+                                     plan->rank == 0 ? bucket->shard_bytes : plan->nothing, bucket->shard_offset,
+                                     shards + bucket->moment, from_root, plan->nothing, &failed);
+        if (status == HEED_OK)
+            status = heed_exchange_wait(sync->comm, &exchange, &failed);
+    }
+    free(from_root);
+    if (status != HEED_OK)
+        *error = failed;
+    return status;
+}
+
+heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, const real *v, heed_error *error) {
+    heed_status status = sync->m ? scatter(sync, m, sync->m, error) : HEED_OK;
+    if (status == HEED_OK && sync->v)
+        status = scatter(sync, v, sync->v, error);
+    return status;
+}
+
+/* ---- create, destroy ------------------------------------------------------------------------------------------ */
+
+static heed_status allocate(heed_gradsync *sync, heed_error *error) {
+    const heedi_plan *plan = &sync->plan;
+    const size_t n_moments = (size_t)heed_optimizer_moments(sync->config);
+    const size_t moment_bytes = heed_bytes(plan->own_elements, sizeof(real));
+    const size_t block_bytes = heed_bytes(sync->params->n_elements / HEED_BLOCK, sizeof(double));
+    for (sync->n_levels = 1; (size_t)1 << sync->n_levels < plan->n_grains; sync->n_levels++)
+        ;
+    sync->n_levels++;
+    sync->n_threads = omp_get_max_threads();
+    const size_t scratch_bytes = (size_t)sync->n_threads * sync->n_levels * HEED_BLOCK * sizeof(real);
+    const size_t bytes = n_moments * heed_aligned(moment_bytes) + heed_aligned(plan->received_bytes) +
+                         heed_aligned(block_bytes) + heed_aligned(scratch_bytes);
+    const heed_status status = heed_arena_init(&sync->arena, bytes, "optimizer and gradient exchange", error);
+    if (status != HEED_OK)
+        return status;
+    sync->m = n_moments > 0 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
+    sync->v = n_moments > 1 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
+    sync->received = heed_arena_take(&sync->arena, plan->received_bytes);
+    sync->block_sum = heed_arena_take(&sync->arena, block_bytes);
+    sync->scratch = heed_arena_take(&sync->arena, scratch_bytes);
+    sync->exchanges = calloc(plan->n_buckets * plan->n_waves, sizeof *sync->exchanges);
+    sync->pending = calloc(plan->n_buckets, sizeof *sync->pending);
+    if (!sync->exchanges || !sync->pending)
+        return heed_fail(error, HEED_MEMORY, "gradient exchange: out of memory for %zu buckets", plan->n_buckets);
+    return HEED_OK;
+}
+
+heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const heed_params *params,
+                                 const heed_config *config, size_t bucket_blocks, heed_error *error) {
+    *sync = NULL;
+    heed_error failed = HEED_ERROR_INIT;
+    const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
+    heed_gradsync *s = calloc(1, sizeof *s);
+    heed_status status = HEED_OK;
+    if (!s) {
+        status = heed_fail(&failed, HEED_MEMORY, "gradient exchange: out of memory");
+    } else {
+        s->comm = comm;
+        s->config = config;
+        s->params = params;
+        status = heedi_plan_init(&s->plan, comm, params, n_grains, bucket_blocks, &failed);
+        if (status == HEED_OK)
+            status = allocate(s, &failed);
+        if (status == HEED_OK)
+            status =
+                heed_gradient_create(&s->gradient, params, s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
+    }
+    status = heed_comm_agree(comm, &failed);
+    if (status != HEED_OK) {
+        heed_gradsync_destroy(s);
+        *error = failed;
+        return status;
+    }
+    if (comm->size > 1)
+        heed_gradient_listen(s->gradient, tensor_is_ready, s);
+    heed_gradsync_begin(s);
+    *sync = s;
+    return HEED_OK;
+}
+
+void heed_gradsync_destroy(heed_gradsync *sync) {
+    if (!sync)
+        return;
+    heed_gradient_destroy(sync->gradient);
+    heedi_plan_reset(&sync->plan);
+    heed_arena_reset(&sync->arena);
+    free(sync->exchanges);
+    free(sync->pending);
+    free(sync);
+}
+
+heed_gradient *heed_gradsync_gradient(heed_gradsync *sync) {
+    return sync->gradient;
+}
