@@ -1,0 +1,242 @@
+/* Two things decide whether a product has the same bits everywhere, and both are settled here:
+ *
+ * - the path. BLIS sends small and thin products to a second family of kernels (sup), whose order of additions depends
+ * on the number of rows and of threads. Every call passes a runtime object in which that path is off, so that an
+ * element of C is always the same sum: blocks of k in order, one fused chain per block.
+ * - the kernel. Which one runs is fixed once, before bli_init, and named by heed_gemm_kernel. */
+#include "heed/gemm.h"
+
+#include <omp.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <blis.h>
+
+#include "heed/arena.h"
+#include "heed/comm.h"
+#include "heed/log.h"
+
+static const char choice[] = "BLIS_ARCH_TYPE"; /* BLIS's own environment variable: a number of its enum arch_t */
+static const double flops_per_thread = 1 << 18;
+
+static struct {
+    bool open;
+    int n_threads;
+    _Atomic uint64_t flops;
+} gemm;
+
+/* --- which kernel ----------------------------------------------------------------------------------------------- */
+
+/* The arch_t of a level in the header that we were built with, or -1 where that BLIS has no kernel for it. */
+static int arch_of(heed_gemm_level level) {
+#ifdef __x86_64__
+#ifdef BLIS_CONFIG_SKX
+    if (level == HEED_GEMM_AVX512)
+        return BLIS_ARCH_SKX;
+#endif
+#ifdef BLIS_CONFIG_HASWELL
+    if (level == HEED_GEMM_AVX2)
+        return BLIS_ARCH_HASWELL;
+#endif
+#ifdef BLIS_CONFIG_GENERIC
+    if (level == HEED_GEMM_GENERIC)
+        return BLIS_ARCH_GENERIC;
+#endif
+#endif
+    (void)level; /* elsewhere BLIS knows its processors better than we do */
+    return -1;
+}
+
+static heed_gemm_level processor_level(void) {
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return HEED_GEMM_GENERIC;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        return HEED_GEMM_AVX512;
+    return HEED_GEMM_AVX2;
+#else
+    return HEED_GEMM_GENERIC;
+#endif
+}
+
+heed_gemm_level heed_gemm_best(void) {
+    if (getenv(choice))
+        return HEED_GEMM_USER;
+    heed_gemm_level level = processor_level();
+    while (level > HEED_GEMM_GENERIC && arch_of(level) < 0)
+        level--;
+    return level;
+}
+
+/* The numbers of arch_t change between versions of BLIS, and a wrong one is a kernel that the processor cannot run. The
+ * header carries no version, but the library names its kernels: the names must be those of the header's numbers. */
+static bool header_matches_library(void) {
+#ifdef __x86_64__
+    return strcmp(bli_arch_string(BLIS_ARCH_SKX), "skx") == 0 &&
+           strcmp(bli_arch_string(BLIS_ARCH_HASWELL), "haswell") == 0 &&
+           strcmp(bli_arch_string(BLIS_ARCH_GENERIC), "generic") == 0;
+#else
+    return false;
+#endif
+}
+
+/* What the user wrote into BLIS_ARCH_TYPE, refused where BLIS would end the process or the processor would. */
+static heed_status check_users_choice(const char *text, heed_error *error) {
+    char *end;
+    const long arch = strtol(text, &end, 10);
+    if (end == text || *end || arch < 0 || arch >= BLIS_NUM_ARCHS) {
+        heed_fail(error, HEED_UNAVAILABLE, "environment: %s = %s: not the number of a kernel of BLIS %s", choice, text,
+                  bli_info_get_version_str());
+        return heed_hint(error, "unset it, and heed chooses by the processor");
+    }
+    for (heed_gemm_level level = HEED_GEMM_AVX2; level <= HEED_GEMM_AVX512; level++)
+        if (arch == arch_of(level) && level > processor_level()) {
+            heed_fail(error, HEED_UNAVAILABLE, "environment: %s = %s: this processor cannot run the kernel %s", choice,
+                      text, bli_arch_string((arch_t)arch));
+            return heed_hint(error, "unset it, and heed chooses by the processor");
+        }
+    return HEED_OK;
+}
+
+heed_status heed_gemm_open(heed_gemm_level level, int n_threads, heed_error *error) {
+    HEED_CHECK(!gemm.open && n_threads >= 1);
+    const char *users_choice = getenv(choice);
+    bool named = false;
+    if (users_choice && header_matches_library()) {
+        heed_status status = check_users_choice(users_choice, error);
+        if (status)
+            return status;
+    } else if (!users_choice && arch_of(level) >= 0) {
+        if (header_matches_library()) {
+            char number[16];
+            snprintf(number, sizeof number, "%d", arch_of(level));
+            named = setenv(choice, number, 1) == 0;
+        } else {
+            heed_say(HEED_INFO,
+                     "BLIS %s is not the one that heed was built with: leaving the choice of its kernel to it",
+                     bli_info_get_version_str());
+        }
+    }
+    bli_init(); /* reads the variable; a query before this point would end the process */
+    if (named)
+        unsetenv(choice);
+    gemm.open = true;
+    gemm.n_threads = n_threads;
+    return HEED_OK;
+}
+
+void heed_gemm_close(void) {
+    if (gemm.open)
+        bli_finalize();
+    gemm.open = false;
+}
+
+const char *heed_gemm_kernel(void) {
+    HEED_CHECK(gemm.open);
+    return bli_arch_string(bli_arch_query_id());
+}
+
+const char *heed_gemm_version(void) {
+    return bli_info_get_version_str();
+}
+
+int heed_gemm_threads(void) {
+    return gemm.n_threads;
+}
+
+/* --- products --------------------------------------------------------------------------------------------------- */
+
+/* Threads cost a few microseconds to gather: a small product is done sooner with fewer. The bits do not care. */
+static int threads_for(double flops, int n_threads) {
+    if (omp_in_parallel())
+        return 1;
+    const double useful = flops / flops_per_thread;
+    return useful >= n_threads ? n_threads : useful < 1 ? 1 : (int)useful;
+}
+
+static void multiply(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
+                     size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c,
+                     int n_threads) {
+    rntm_t runtime;
+    bli_rntm_init(&runtime);
+    bli_rntm_disable_l3_sup(&runtime);
+    bli_rntm_set_num_threads(n_threads, &runtime);
+    const trans_t op_a = transpose_a ? BLIS_TRANSPOSE : BLIS_NO_TRANSPOSE;
+    const trans_t op_b = transpose_b ? BLIS_TRANSPOSE : BLIS_NO_TRANSPOSE;
+    /* BLIS reads alpha, A, B and beta through pointers to non-const and leaves them alone. */
+#ifdef HEED_DOUBLE
+    bli_dgemm_ex(op_a, op_b, (dim_t)m, (dim_t)n, (dim_t)k, &alpha, (real *)a, (inc_t)stride_a, 1, (real *)b,
+                 (inc_t)stride_b, 1, &beta, c, (inc_t)stride_c, 1, NULL, &runtime);
+#else
+    bli_sgemm_ex(op_a, op_b, (dim_t)m, (dim_t)n, (dim_t)k, &alpha, (real *)a, (inc_t)stride_a, 1, (real *)b,
+                 (inc_t)stride_b, 1, &beta, c, (inc_t)stride_c, 1, NULL, &runtime);
+#endif
+}
+
+void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
+               size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c) {
+    const size_t most = (size_t)INT32_MAX; /* keeps every index product within 64 bits */
+    HEED_CHECK(gemm.open && a && b && c);
+    HEED_CHECK(m <= most && n <= most && k <= most);
+    HEED_CHECK(stride_a <= most && stride_b <= most && stride_c <= most);
+    HEED_CHECK(stride_a >= (transpose_a ? m : k));
+    HEED_CHECK(stride_b >= (transpose_b ? k : n));
+    HEED_CHECK(stride_c >= n);
+    if (m == 0 || n == 0)
+        return;
+    const uint64_t flops = 2 * (uint64_t)m * n * k;
+    atomic_fetch_add_explicit(&gemm.flops, flops, memory_order_relaxed);
+    multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c,
+             threads_for((double)flops, gemm.n_threads));
+}
+
+double heed_gemm_flops(void) {
+    return (double)atomic_load_explicit(&gemm.flops, memory_order_relaxed);
+}
+
+/* --- the peak --------------------------------------------------------------------------------------------------- */
+
+/* Best rate of one shape over repetitions that fill budget_seconds, after one that warms caches and threads. */
+static double best_rate(size_t m, size_t n, size_t k, const real *a, const real *b, real *c, int n_threads,
+                        double budget_seconds) {
+    const double gigaflops = 2e-9 * (double)m * (double)n * (double)k;
+    const double start = heed_seconds();
+    double best = 0;
+    for (int repetition = 0; repetition < 2 || heed_seconds() - start < budget_seconds; repetition++) {
+        const double before = heed_seconds();
+        multiply(false, false, m, n, k, 1, a, k, b, n, 0, c, n, n_threads);
+        const double rate = gigaflops / (heed_seconds() - before);
+        if (rate > best)
+            best = rate;
+    }
+    return best;
+}
+
+double heed_gemm_peak(int n_threads) {
+    HEED_CHECK(gemm.open && n_threads >= 1);
+    static const size_t shapes[][3] = {{1024, 768, 768}, {2048, 1536, 384}, {2048, 2048, 2048}};
+    const size_t n = (size_t)2048 * 2048;
+    heed_arena arena;
+    heed_error error = HEED_ERROR_INIT;
+    if (heed_arena_init(&arena, 3 * heed_aligned(n * sizeof(real)), "matrix products of the peak measurement", &error))
+        return 0;
+    real *a = heed_arena_take(&arena, n * sizeof(real));
+    real *b = heed_arena_take(&arena, n * sizeof(real));
+    real *c = heed_arena_take(&arena, n * sizeof(real));
+    for (size_t i = 0; i < n; i++) {
+        a[i] = (real)(i % 7) - 3;
+        b[i] = (real)(i % 5) - 2;
+    }
+    double best = 0;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const double rate = best_rate(shapes[i][0], shapes[i][1], shapes[i][2], a, b, c, n_threads, 0.06);
+        if (rate > best)
+            best = rate;
+    }
+    heed_arena_reset(&arena);
+    return best;
+}
