@@ -1,5 +1,6 @@
-/* Dropout by counter (Srivastava et al. 2014, inverted form): element (sequence, position, channel) is kept with probability 1 - p and then
- * divided by it. The mask is a function of (seed, site, step, global sequence, position, channel), so backward draws it anew. */
+/* Dropout by counter (Srivastava et al. 2014, inverted form): element (sequence, position, channel) is kept with
+ * probability 1 - p and then divided by it. The mask is a function of (seed, site, step, global sequence, position,
+ * channel), so backward draws it anew. */
 #ifndef HEED_NN_DROPOUT_H
 #define HEED_NN_DROPOUT_H
 

@@ -16,7 +16,8 @@ void heed_linear_forward(real *y, const real *x, const real *weight, const real 
 void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,
                                 bool add);
 
-/* d_weight = d_y^T x, d_bias = sum over rows of d_y in a fixed order; overwrites both; d_bias may be NULL. rows may be 0. */
+/* d_weight = d_y^T x, d_bias = sum over rows of d_y in a fixed order; overwrites both; d_bias may be NULL. rows may be
+ * 0. */
 void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, const real *d_y, size_t rows, size_t in,
                                  size_t out);
 

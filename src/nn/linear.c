@@ -1,0 +1,61 @@
+#include "heed/nn/linear.h"
+
+#include <string.h>
+
+#include "heed/gemm.h"
+#include "heed/multiversion.h"
+#include "nn/parallel.h"
+
+void heed_linear_forward(real *y, const real *x, const real *weight, const real *bias, size_t rows, size_t in,
+                         size_t out) {
+    if (rows == 0)
+        return;
+    if (bias) { /* the product then adds to it */
+#pragma omp parallel if (rows * out >= HEEDI_WORTH_THREADS)
+        {
+            size_t from, to;
+            heedi_share(rows, 1, &from, &to);
+            for (size_t r = from; r < to; r++)
+                memcpy(y + r * out, bias, out * sizeof *y);
+        }
+    }
+    heed_gemm(false, true, rows, out, in, 1, x, in, weight, in, bias ? 1 : 0, y, out);
+}
+
+void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,
+                                bool add) {
+    if (rows > 0)
+        heed_gemm(false, false, rows, in, out, 1, d_y, out, weight, in, add ? 1 : 0, d_x, in);
+}
+
+/* Columns [from, to) of the sum over rows. Four rows are added in a tree before they join the sum: fewer passes over
+ * it, and less rounding. */
+HEED_MULTIVERSION static void sum_rows(real *sum, const real *x, size_t rows, size_t width, size_t from, size_t to) {
+    for (size_t c = from; c < to; c++)
+        sum[c] = 0;
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const real *a = x + r * width, *b = a + width, *c = b + width, *d = c + width;
+        for (size_t i = from; i < to; i++)
+            sum[i] += (a[i] + b[i]) + (c[i] + d[i]);
+    }
+    for (; r < rows; r++)
+        for (size_t i = from; i < to; i++)
+            sum[i] += x[r * width + i];
+}
+
+void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, const real *d_y, size_t rows, size_t in,
+                                 size_t out) {
+    if (rows == 0)
+        memset(d_weight, 0, out * in * sizeof *d_weight);
+    else
+        heed_gemm(true, false, out, in, rows, 1, d_y, out, x, in, 0, d_weight, in);
+    if (!d_bias)
+        return;
+#pragma omp parallel if (rows * out >= HEEDI_WORTH_THREADS)
+    {
+        size_t from, to;
+        heedi_share(out, HEEDI_LANES, &from, &to);
+        sum_rows(d_bias, d_y, rows, out, from, to);
+    }
+}

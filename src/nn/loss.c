@@ -1,0 +1,43 @@
+#include "heed/nn/loss.h"
+
+#include <string.h>
+
+#include "heed/gemm.h"
+#include "heed/multiversion.h"
+#include "nn/softmax.h"
+
+/* Rows [from, to) of a block: the loss, and logits become their own gradient. */
+HEED_MULTIVERSION static void loss_rows(real *loss, real *logits, const int32_t *target, const real *weight_of,
+                                        size_t from, size_t to, size_t vocab) {
+    for (size_t r = from; r < to; r++) {
+        real *row = logits + r * vocab;
+        const real w = weight_of[r], at_target = row[target[r]];
+        real log_sum;
+        const real scale = w / heedi_exp_row(row, vocab, &log_sum);
+        for (size_t v = 0; v < vocab; v++)
+            row[v] *= scale;
+        row[target[r]] -= w;
+        loss[r] = w * (log_sum - at_target);
+    }
+}
+
+void heed_classifier_loss(real *loss, real *d_x, real *d_weight, real *logits, const real *x, const real *weight,
+                          const int32_t *target, const real *weight_of, size_t rows, size_t width, size_t vocab) {
+    if (rows == 0 && d_weight)
+        memset(d_weight, 0, vocab * width * sizeof *d_weight);
+    for (size_t first = 0; first < rows; first += HEED_LOSS_BLOCK) {
+        const size_t n = heedi_min(HEED_LOSS_BLOCK, rows - first);
+        heed_gemm(false, true, n, vocab, width, 1, x + first * width, width, weight, width, 0, logits, vocab);
+#pragma omp parallel if (n * vocab >= HEEDI_WORTH_THREADS)
+        {
+            size_t from, to;
+            heedi_share(n, 1, &from, &to);
+            loss_rows(loss + first, logits, target + first, weight_of + first, from, to, vocab);
+        }
+        if (d_x)
+            heed_gemm(false, false, n, width, vocab, 1, logits, vocab, weight, width, 0, d_x + first * width, width);
+        if (d_weight)
+            heed_gemm(true, false, vocab, width, n, 1, logits, vocab, x + first * width, width, first ? 1 : 0, d_weight,
+                      width);
+    }
+}

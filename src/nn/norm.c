@@ -1,0 +1,128 @@
+#include "heed/nn/norm.h"
+
+#include <math.h>
+
+#include "heed/multiversion.h"
+#include "nn/parallel.h"
+
+#ifdef HEED_DOUBLE
+#define SQRT sqrt
+#else
+#define SQRT sqrtf
+#endif
+
+HEEDI_INLINE real sum(const real *x, size_t n) {
+    real lane[HEEDI_LANES] = {0};
+    size_t i = 0;
+    for (; i + HEEDI_LANES <= n; i += HEEDI_LANES)
+        for (size_t l = 0; l < HEEDI_LANES; l++)
+            lane[l] += x[i + l];
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] += x[i + l];
+    return heedi_fold(lane);
+}
+
+HEEDI_INLINE real sum_of_squares(const real *x, real mean, size_t n) {
+    real lane[HEEDI_LANES] = {0};
+    size_t i = 0;
+    for (; i + HEEDI_LANES <= n; i += HEEDI_LANES)
+        for (size_t l = 0; l < HEEDI_LANES; l++)
+            lane[l] = heedi_fma(x[i + l] - mean, x[i + l] - mean, lane[l]);
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] = heedi_fma(x[i + l] - mean, x[i + l] - mean, lane[l]);
+    return heedi_fold(lane);
+}
+
+HEED_MULTIVERSION static void forward_rows(real *y, real *mean, real *rstd, const real *x, const real *gain,
+                                           const real *bias, size_t from, size_t to, size_t width, real eps) {
+    for (size_t r = from; r < to; r++) {
+        const real *row = x + r * width;
+        real *out = y + r * width;
+        const real m = sum(row, width) / (real)width;
+        const real scale = 1 / SQRT(sum_of_squares(row, m, width) / (real)width + eps);
+        if (bias)
+            for (size_t i = 0; i < width; i++)
+                out[i] = heedi_fma((row[i] - m) * scale, gain[i], bias[i]);
+        else
+            for (size_t i = 0; i < width; i++)
+                out[i] = (row[i] - m) * scale * gain[i];
+        mean[r] = m;
+        rstd[r] = scale;
+    }
+}
+
+void heed_norm_forward(real *y, real *mean, real *rstd, const real *x, const real *gain, const real *bias, size_t rows,
+                       size_t width, real eps) {
+#pragma omp parallel if (rows * width >= HEEDI_WORTH_THREADS)
+    {
+        size_t from, to;
+        heedi_share(rows, 1, &from, &to);
+        forward_rows(y, mean, rstd, x, gain, bias, from, to, width, eps);
+    }
+}
+
+HEEDI_INLINE void backward_row(real *d_x, const real *d_y, const real *x, real mean, real rstd, const real *gain,
+                               size_t width, bool add) {
+    real e_lane[HEEDI_LANES] = {0}, en_lane[HEEDI_LANES] = {0};
+    size_t i = 0;
+    for (; i < width; i += HEEDI_LANES) {
+        const size_t rest = width - i < HEEDI_LANES ? width - i : HEEDI_LANES;
+        for (size_t l = 0; l < rest; l++) {
+            const real e = gain[i + l] * d_y[i + l];
+            e_lane[l] += e;
+            en_lane[l] = heedi_fma(e, (x[i + l] - mean) * rstd, en_lane[l]);
+        }
+    }
+    const real mean_e = heedi_fold(e_lane) / (real)width;
+    const real mean_en = heedi_fold(en_lane) / (real)width;
+    for (i = 0; i < width; i++) {
+        const real n = (x[i] - mean) * rstd;
+        const real d = rstd * (heedi_fma(-n, mean_en, heedi_fma(gain[i], d_y[i], -mean_e)));
+        d_x[i] = add ? d_x[i] + d : d;
+    }
+}
+
+HEED_MULTIVERSION static void backward_rows(real *d_x, const real *d_y, const real *x, const real *mean,
+                                            const real *rstd, const real *gain, size_t from, size_t to, size_t width,
+                                            bool add) {
+    for (size_t r = from; r < to; r++)
+        backward_row(d_x + r * width, d_y + r * width, x + r * width, mean[r], rstd[r], gain, width, add);
+}
+
+void heed_norm_backward_input(real *d_x, const real *d_y, const real *x, const real *mean, const real *rstd,
+                              const real *gain, size_t rows, size_t width, bool add) {
+#pragma omp parallel if (rows * width >= HEEDI_WORTH_THREADS)
+    {
+        size_t from, to;
+        heedi_share(rows, 1, &from, &to);
+        backward_rows(d_x, d_y, x, mean, rstd, gain, from, to, width, add);
+    }
+}
+
+/* Columns [from, to) of both sums, rows in order. */
+HEED_MULTIVERSION static void backward_columns(real *d_gain, real *d_bias, const real *d_y, const real *x,
+                                               const real *mean, const real *rstd, size_t rows, size_t width,
+                                               size_t from, size_t to) {
+    for (size_t i = from; i < to; i++)
+        d_gain[i] = 0;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = from; i < to; i++)
+            d_gain[i] = heedi_fma(d_y[r * width + i], (x[r * width + i] - mean[r]) * rstd[r], d_gain[i]);
+    if (!d_bias)
+        return;
+    for (size_t i = from; i < to; i++)
+        d_bias[i] = 0;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = from; i < to; i++)
+            d_bias[i] += d_y[r * width + i];
+}
+
+void heed_norm_backward_gain(real *d_gain, real *d_bias, const real *d_y, const real *x, const real *mean,
+                             const real *rstd, size_t rows, size_t width) {
+#pragma omp parallel if (rows * width >= HEEDI_WORTH_THREADS)
+    {
+        size_t from, to;
+        heedi_share(width, HEEDI_LANES, &from, &to);
+        backward_columns(d_gain, d_bias, d_y, x, mean, rstd, rows, width, from, to);
+    }
+}
