@@ -19,30 +19,32 @@ typedef struct heed_trainer {
     heed_batcher *batcher;
     heed_model *model;
     heed_gradsync *sync;
-    double *sequence_loss; /* (train.batch + HEED_STEP_COUNTS): losses of the global batch, then counts over ranks */
-    uint64_t step;         /* the next step to do */
-    bool stop;             /* this rank was asked to stop; after a step: any rank was */
+    double *tally; /* (heed_tally_size) scratch: losses and counts that are summed over ranks */
+    uint64_t step; /* the next step to do */
+    bool stop;     /* this rank wants to stop; after a step: some rank does */
 } heed_trainer;
 
-/* What the reduction of every step counts beside the losses. */
-enum { HEED_STEP_FAILURES, HEED_STEP_STOPS, HEED_STEP_COUNTS };
+/* Doubles that the one reduction of a step carries: a loss for every sequence of the global batch, and two counts of
+ * ranks. */
+size_t heed_tally_size(const heed_config *config);
 
 typedef struct heed_step_result {
-    double loss;          /* mean over the global batch's tokens, nats */
-    double gradient_norm; /* of the mean loss, before clipping */
+    double loss;          /* mean over the tokens of the global batch, nats */
+    double gradient_norm; /* of that mean, before clipping */
     double learning_rate;
-    double tokens; /* of the global batch */
+    double tokens; /* of the global batch (the sum of their weights) */
 } heed_step_result;
 
-/* One training step: batch -> forward -> loss -> backward -> reduce -> clip -> update. Advances trainer->step.
- * Errors: HEED_NUMERIC when loss or gradient norm is not finite (parameters are then unchanged), any rank's failure.
- * Collective. */
+/* One training step: batch -> forward -> loss -> backward -> reduce -> clip -> optimizer. Advances trainer->step.
+ * Errors: HEED_NUMERIC when loss or gradient norm is not finite; any rank's failure; parameters are then unchanged.
+ * HEED_PEER. Allocates nothing. Collective. */
 heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_error *error);
 
-/* Mean loss (nats a token) over all of the validation text (at most max_batches batches; 0 = all). Same bits for any
- * number of ranks. Allocates its own scratch. Collective. */
-heed_status heed_evaluate(heed_comm *comm, heed_model *model, heed_batcher *batcher, size_t max_batches,
-                          double *mean_loss, double *tokens, heed_error *error);
+/* Mean loss (nats a token) over the validation text: all of it, or its first max_batches batches (0 = all), and the
+ * number of tokens. Same bits for any number of ranks. config is the one that model and batcher were created with.
+ * Errors: HEED_MEMORY, HEED_IO, HEED_PEER. Collective. */
+heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
+                          size_t max_batches, double *mean_loss, double *tokens, heed_error *error);
 
 /* How a run stands, for people who watch it. */
 typedef struct heed_progress {
