@@ -1,0 +1,86 @@
+/* What the files of the store share. hdf5.h comes first, in the .c file that includes this. */
+#ifndef HEED_STORE_PRIVATE_H
+#define HEED_STORE_PRIVATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "heed/store.h"
+
+/* --- store_disk.c: the bytes of one file ------------------------------------------------------------------------ */
+
+typedef struct heedi_disk {
+    int fd;
+    bool writing;
+    int error;       /* errno of the first failure, 0 = none */
+    uint64_t length; /* bytes that belong to HDF5: all that was written, or all before the trailer */
+} heedi_disk;
+
+bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes);
+bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes);
+
+/* A file access property list by which HDF5 works on disk; negative on failure. */
+hid_t heedi_disk_access(heedi_disk *disk);
+
+/* --- store_trailer.c -------------------------------------------------------------------------------------------- */
+
+#define HEEDI_DIGEST_BYTES 16
+#define HEEDI_TRAILER_BYTES 32
+
+/* Writes the trailer behind disk->length bytes. false: see disk->error. */
+bool heedi_trailer_write(heedi_disk *disk, unsigned char digest[HEEDI_DIGEST_BYTES]);
+
+/* Finds the trailer of the open file, sets disk->length to what lies before it and checks the digest when verify. */
+heed_status heedi_trailer_check(heedi_disk *disk, const char *path, bool verify,
+                                unsigned char digest[HEEDI_DIGEST_BYTES], heed_error *error);
+
+/* --- store.c: files, the lock, messages ------------------------------------------------------------------------- */
+
+#define HEEDI_MAX_PLACES 8
+
+typedef struct heedi_place { /* where the rows of an array that is stored in one piece lie in the file */
+    char name[64];
+    heed_type type;
+    uint64_t offset, n_rows, row_bytes;
+} heedi_place;
+
+struct heed_store {
+    hid_t file;
+    bool held; /* HDF5 did not let go of the file */
+    heedi_disk disk;
+    char *path, *temporary;
+    char digest[2 * HEEDI_DIGEST_BYTES + 1];
+    size_t n_places;
+    heedi_place place[HEEDI_MAX_PLACES];
+};
+
+/* Every use of HDF5 lies between the two. First come, first served, so that a thread that writes a large file
+ * in many calls does not keep another from reading. */
+void heedi_store_enter(void);
+void heedi_store_leave(void);
+
+/* Fails with "path: name: doing: reason", the reason being the system's if a read or write failed, else the innermost
+ * one that HDF5 gives; call it before the next call into HDF5. */
+heed_status heedi_store_fail(heed_store *store, const char *name, const char *doing, heed_error *error);
+
+/* The HDF5 type of a heed_type on disk and in memory, and back (false: not one of ours). STRING has none of its own. */
+hid_t heedi_type_on_disk(heed_type type);
+hid_t heedi_type_in_memory(heed_type type);
+bool heedi_type_find(hid_t on_disk, heed_type *type);
+hid_t heedi_string_type(size_t bytes); /* to be closed */
+
+/* --- store_check.c, to be called between enter and leave -------------------------------------------------------- */
+
+#define HEEDI_MAX_NAME 256
+
+heed_status heedi_store_refuse(const heed_store *store, const char *name, const char *why, heed_error *error);
+
+/* That every part of name is there (*missing otherwise) and a hard link. */
+heed_status heedi_store_check_links(heed_store *store, const char *name, bool *missing, heed_error *error);
+
+/* Opens an array after all checks and describes it; *array is negative after a failure. */
+heed_status heedi_store_open_array(heed_store *store, const char *name, hid_t *array, heed_array *found,
+                                   size_t *element_bytes, heed_error *error);
+
+#endif

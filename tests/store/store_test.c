@@ -1,0 +1,137 @@
+/* What is written is read back; what is not ours is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "heed/store.h"
+
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        heed_error error = HEED_ERROR_INIT;                                                                            \
+        if ((call) != HEED_OK)                                                                                         \
+            fail_msg("%s: %s", #call, error.message);                                                                  \
+    } while (0)
+
+static const float table[2][3] = {{1, 2, 3}, {4, 5, 6.5f}};
+static const size_t table_dims[] = {2, 3};
+
+static void write_sample(const char *path) {
+    heed_store *store;
+    const int64_t step = 7;
+    const char *const words[] = {"call", "me", "Ishmaël", ""};
+    const uint16_t half[] = {0x3c00, 0xbc00, 0x7bff};
+    OK(heed_store_create(&store, path, &error));
+    OK(heed_store_write_kind(store, "sample", 1, &error));
+    OK(heed_store_write(store, "/deep/down/table", HEED_TYPE_FLOAT32, 2, table_dims, table, false, &error));
+    OK(heed_store_write(store, "/packed", HEED_TYPE_FLOAT32, 2, table_dims, table, true, &error));
+    OK(heed_store_write(store, "/step", HEED_TYPE_INT64, 0, NULL, &step, false, &error));
+    OK(heed_store_write(store, "/words", HEED_TYPE_STRING, 1, (size_t[]){4}, words, false, &error));
+    OK(heed_store_write(store, "/half", HEED_TYPE_FLOAT16, 1, (size_t[]){3}, half, false, &error));
+    OK(heed_store_write(store, "/nothing", HEED_TYPE_INT32, 2, (size_t[]){0, 3}, NULL, true, &error));
+    OK(heed_store_write_text(store, "/", "title", "a sample", &error));
+    OK(heed_store_write_text(store, "/packed", "units", "", &error));
+    OK(heed_store_write_number(store, "/packed", "scale", 0.5, &error));
+    OK(heed_store_seal(store, &error));
+}
+
+static void reads_back(void **state) {
+    (void)state;
+    heed_store *store;
+    float found[2][3];
+    double wide[2][3];
+    int64_t step = 0;
+    char *words[4], *text;
+    uint16_t half[3];
+    double scale = 0;
+    write_sample("sample.h5");
+    OK(heed_store_open(&store, "sample.h5", true, &error));
+    OK(heed_store_check_kind(store, "sample", 1, &error));
+    OK(heed_store_read(store, "/deep/down/table", HEED_TYPE_FLOAT32, 2, table_dims, found, &error));
+    assert_memory_equal(found, table, sizeof table);
+    OK(heed_store_read(store, "/packed", HEED_TYPE_FLOAT64, 2, table_dims, wide, &error));
+    assert_true(wide[1][2] == 6.5);
+    OK(heed_store_read(store, "/step", HEED_TYPE_INT64, 0, NULL, &step, &error));
+    assert_int_equal(step, 7);
+    OK(heed_store_read(store, "/words", HEED_TYPE_STRING, 1, (size_t[]){4}, words, &error));
+    assert_string_equal(words[2], "Ishmaël");
+    assert_string_equal(words[3], "");
+    for (int i = 0; i < 4; i++)
+        free(words[i]);
+    OK(heed_store_read(store, "/half", HEED_TYPE_FLOAT16, 1, (size_t[]){3}, half, &error));
+    assert_int_equal(half[2], 0x7bff);
+    OK(heed_store_read_text(store, "/", "title", 100, &text, &error));
+    assert_string_equal(text, "a sample");
+    free(text);
+    OK(heed_store_read_text(store, "/packed", "units", 100, &text, &error));
+    assert_string_equal(text, "");
+    free(text);
+    OK(heed_store_read_number(store, "/packed", "scale", &scale, &error));
+    assert_true(scale == 0.5);
+    assert_true(heed_store_has(store, "/deep/down"));
+    assert_false(heed_store_has(store, "/deep/up"));
+    heed_store_close(store);
+}
+
+static heed_status list(void *context, const char *name, const heed_array *array, heed_error *error) {
+    (void)error;
+    char *text = context;
+    sprintf(text + strlen(text), "%s:%s:%d ", name, heed_type_name(array->type), array->n_dims);
+    return HEED_OK;
+}
+
+static void walks_in_name_order(void **state) {
+    (void)state;
+    heed_store *store;
+    char text[500] = "";
+    write_sample("sample.h5");
+    OK(heed_store_open(&store, "sample.h5", true, &error));
+    OK(heed_store_each(store, "/", list, text, &error));
+    heed_store_close(store);
+    assert_string_equal(text, "/deep/down/table:float32:2 /half:float16:1 /nothing:int32:2 /packed:float32:2 "
+                              "/step:int64:0 /words:string:1 ");
+}
+
+/* More rows than one turn of the lock writes, so that slices must join; read back in odd pieces. */
+static void rows_in_pieces(void **state) {
+    (void)state;
+    const size_t n = 3000001;
+    int32_t *all = malloc(n * sizeof *all), piece[1000];
+    for (size_t i = 0; i < n; i++)
+        all[i] = (int32_t)(i * 2654435761u);
+    heed_store *store;
+    OK(heed_store_create(&store, "rows.h5", &error));
+    OK(heed_store_write(store, "flat", HEED_TYPE_INT32, 1, &n, all, false, &error));
+    OK(heed_store_write(store, "packed", HEED_TYPE_INT32, 1, &n, all, true, &error));
+    OK(heed_store_reserve(store, "grown", HEED_TYPE_INT32, 1, &n, false, &error));
+    OK(heed_store_write_rows(store, "grown", 1000, n - 1000, all + 1000, &error));
+    OK(heed_store_write_rows(store, "grown", 0, 1000, all, &error));
+    OK(heed_store_seal(store, &error));
+    OK(heed_store_open(&store, "rows.h5", true, &error));
+    static const char *const name[] = {"flat", "packed", "grown"};
+    for (int a = 0; a < 3; a++)
+        for (size_t first = 0; first + 1000 <= n; first += 99991) {
+            OK(heed_store_read_rows(store, name[a], HEED_TYPE_INT32, first, 1000, piece, &error));
+            assert_memory_equal(piece, all + first, sizeof piece);
+        }
+    heed_error error = HEED_ERROR_INIT;
+    assert_int_equal(heed_store_read_rows(store, "flat", HEED_TYPE_INT32, n - 1, 2, piece, &error), HEED_DATA);
+    assert_int_equal(heed_store_read_rows(store, "packed", HEED_TYPE_INT32, SIZE_MAX, 2, piece, &error), HEED_DATA);
+    heed_store_close(store);
+    free(all);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_back),
+        cmocka_unit_test(walks_in_name_order),
+        cmocka_unit_test(rows_in_pieces),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
