@@ -1,0 +1,126 @@
+/* Every setting of heed is one row here, and nowhere else: the reader, the range checks, the command line, `heed
+ * config`, docs/config.md, the resolved copy in every file and the tests of bad input are all made from these rows. To
+ * add a setting, add a member to heed_config and a row below.
+ *
+ * The defaults are the recipe of configs/whale.ini. */
+#include "table.h"
+
+#define KEY(section, name) .key = #section "." #name, .offset = offsetof(heed_config, section.name)
+#define INT(section, name, default_, min_, max_)                                                                       \
+    KEY(section, name), .type = HEEDI_INT, .initial = #default_, .min = min_, .max = max_
+#define REAL(section, name, default_, low_, high_)                                                                     \
+    KEY(section, name), .type = HEEDI_REAL, .initial = #default_, .low = low_, .high = high_
+#define BOOL(section, name, default_) KEY(section, name), .type = HEEDI_BOOL, .initial = #default_
+#define CHOICE(section, name, default_, choices_)                                                                      \
+    KEY(section, name), .type = HEEDI_CHOICE, .initial = #default_, .choices = choices_
+#define TEXT(section, name, default_) KEY(section, name), .type = HEEDI_TEXT, .initial = default_
+
+#define MAX_STEPS 1000000000 /* a step number fits 32 bits */
+#define MAX_SIDE 1048576     /* of any one dimension; what fits into memory is found out when it is asked for */
+
+/* clang-format off */
+const heedi_field heedi_fields[] = {
+    {TEXT(run, dir, ""), .resumable = true, .unit = "",
+     .meaning = "folder that the run lives in; empty: runs/ and the config file's name without its ending"},
+    {INT(run, seed, 1, 0, INT64_MAX), .unit = "",
+     .meaning = "of everything random: initial weights, order of the data, dropout"},
+
+    {CHOICE(model, kind, decoder, "decoder"), .unit = "",
+     .meaning = "decoder: each token sees those before it (GPT-2's family)"},
+    {INT(model, layers, 4, 1, 1024), .unit = "",
+     .meaning = "transformer blocks, one on top of the other"},
+    {INT(model, heads, 4, 1, 1024), .unit = "",
+     .meaning = "attention heads in each block; they share the width, which must be a multiple of this"},
+    {INT(model, width, 128, 1, MAX_SIDE), .unit = "",
+     .meaning = "numbers that stand for one token between blocks"},
+    {INT(model, hidden, 0, 0, MAX_SIDE), .unit = "",
+     .meaning = "width of the feed-forward layer inside each block; 0: 4 times model.width"},
+    {INT(model, time, 64, 1, MAX_SIDE), .unit = "tokens",
+     .meaning = "context: how far back a token can look"},
+    {CHOICE(model, positions, learned, "learned|sinusoidal|rotary|none"), .unit = "",
+     .meaning = "how the model knows where a token stands: a learned table, fixed sines (Vaswani et al. 2017), rotated queries and "
+                "keys (Su et al. 2021), or not at all"},
+    {CHOICE(model, norm, pre, "pre"), .unit = "",
+     .meaning = "where layer norm stands: pre, ahead of attention and of the feed-forward layer"},
+    {REAL(model, norm_eps, 1e-5, 0, 1), .above_low = true, .unit = "",
+     .meaning = "added to the variance in layer norm"},
+    {CHOICE(model, activation, gelu, "gelu|gelu_tanh|relu"), .unit = "",
+     .meaning = "in the feed-forward layer: GELU (exact, by erf), GELU by tanh (GPT-2's), or ReLU"},
+    {REAL(model, dropout, 0, 0, 1), .below_high = true, .unit = "",
+     .meaning = "share of values that is set to zero in training"},
+    {BOOL(model, tied, yes), .unit = "",
+     .meaning = "yes: the output layer uses the token embedding's weights"},
+    {BOOL(model, bias, no), .unit = "",
+     .meaning = "yes: linear layers and layer norms have biases"},
+    {CHOICE(model, init, gpt2, "gpt2|xavier|uniform_fan_in"), .unit = "",
+     .meaning = "initial weights: normal of model.init_std, less for what is added to the residual (GPT-2); uniform by fan-in and "
+                "fan-out (Glorot and Bengio 2010); uniform by fan-in (PyTorch's default)"},
+    {REAL(model, init_std, 0.02, 0, 10), .above_low = true, .unit = "",
+     .meaning = "standard deviation of initial weights"},
+
+    {TEXT(data, text, ""), .unit = "",
+     .meaning = "text file to learn, UTF-8; training prepares it by itself"},
+    {TEXT(data, store, ""), .resumable = true, .unit = "",
+     .meaning = "token store made by `heed prepare`; empty: tokens.h5 in run.dir"},
+    {CHOICE(data, tokenizer, char, "char|byte"), .unit = "",
+     .meaning = "a token is a character (Unicode code point) or a byte"},
+    {REAL(data, valid_share, 0.1, 0, 1), .above_low = true, .below_high = true, .unit = "",
+     .meaning = "share of the text, at its end, that is kept from training and used to validate"},
+
+    {INT(train, steps, 2000, 1, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "how long to train"},
+    {INT(train, batch, 16, 1, MAX_SIDE), .unit = "sequences",
+     .meaning = "sequences in a step, over all ranks together"},
+    {INT(train, grain, 0, 0, MAX_SIDE), .unit = "sequences",
+     .meaning = "the unit of work that ranks share: at most batch / grain ranks can take part; train.batch must be a multiple of this; "
+                "0: an eighth of the batch, or the next smaller size that divides it"},
+    {CHOICE(train, optimizer, adamw, "adamw|sgd"), .unit = "",
+     .meaning = "AdamW (Loshchilov and Hutter 2019) or stochastic gradient descent with momentum"},
+    {REAL(train, beta1, 0.9, 0, 1), .below_high = true, .unit = "",
+     .meaning = "AdamW: memory of the gradient's mean"},
+    {REAL(train, beta2, 0.99, 0, 1), .below_high = true, .unit = "",
+     .meaning = "AdamW: memory of the gradient's square"},
+    {REAL(train, eps, 1e-8, 0, 1), .above_low = true, .unit = "",
+     .meaning = "AdamW: added to the root of the gradient's square"},
+    {REAL(train, momentum, 0.9, 0, 1), .below_high = true, .unit = "",
+     .meaning = "SGD: share of the last update that is kept"},
+    {REAL(train, weight_decay, 0.1, 0, 10), .unit = "",
+     .meaning = "pull of weight matrices towards zero, times the learning rate; never on vectors"},
+    {CHOICE(train, schedule, cosine, "constant|linear|cosine|inverse_sqrt|wsd"), .unit = "",
+     .meaning = "course of the learning rate after warm-up; wsd: constant, then linear over the last train.decay steps"},
+    {REAL(train, peak_lr, 1e-3, 0, 1000), .unit = "",
+     .meaning = "learning rate at the end of warm-up"},
+    {REAL(train, final_lr, 1e-4, 0, 1000), .unit = "",
+     .meaning = "learning rate at the end of linear, cosine and wsd"},
+    {INT(train, warmup, 100, 0, MAX_STEPS), .unit = "steps",
+     .meaning = "over which the learning rate first rises from zero"},
+    {INT(train, decay, 0, 0, MAX_STEPS), .unit = "steps",
+     .meaning = "length of the last phase of wsd"},
+    {REAL(train, clip, 1.0, 0, 1e9), .unit = "",
+     .meaning = "longest gradient (norm over all weights); a longer one is scaled down to it; 0: off"},
+    {INT(train, threads, 0, 0, 4096), .resumable = true, .unit = "threads a rank",
+     .meaning = "0: the node's cores divided by the ranks on it"},
+    {TEXT(train, init_from, ""), .unit = "",
+     .meaning = "checkpoint whose weights a new run starts from; empty: random weights"},
+
+    {INT(eval, every, 250, 0, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "between measurements of the validation loss; 0: only at the end"},
+    {INT(eval, batches, 0, 0, MAX_STEPS), .resumable = true, .unit = "batches",
+     .meaning = "that a measurement covers; 0: all of the validation text"},
+
+    {INT(log, metrics_every, 1, 1, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "between lines of metrics.jsonl and timing.jsonl"},
+    {INT(log, attention_every, 100, 0, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "between attention logs; 0: off"},
+    {TEXT(log, probes, "2"), .resumable = true, .unit = "",
+     .meaning = "sequences whose attention is logged: a number of validation sequences, or a text file with one a line"},
+
+    {INT(checkpoint, every, 250, 0, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "between checkpoints; 0: only at the end"},
+    {INT(checkpoint, keep, 3, 1, MAX_STEPS), .resumable = true, .unit = "",
+     .meaning = "newest checkpoints that are kept, beside the best by validation loss"},
+};
+/* clang-format on */
+
+const size_t heedi_n_fields = sizeof heedi_fields / sizeof *heedi_fields;
+_Static_assert(sizeof heedi_fields / sizeof *heedi_fields <= HEED_CONFIG_MAX_FIELDS, "raise HEED_CONFIG_MAX_FIELDS");
