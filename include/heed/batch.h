@@ -1,7 +1,8 @@
 /* What one rank computes in one step: its grains of the global batch.
  *
- * The text is cut into windows of `time` tokens; each epoch shifts the cut by a random offset and visits every window once in a random
- * order. Which windows form step t is a pure function of (seed, t): nothing is drawn from a stream. The last
+ * The text is cut into windows of `time` tokens; each epoch shifts the cut by a random offset and visits every window
+ * once in a random order (every epoch has the same number of windows: fewer than 2 * time tokens stay unread, other
+ * ones each time). Which windows form step t is a pure function of (seed, t): nothing is drawn from a stream. The last
  * batch of an epoch may be partial; its later grains are then shorter or empty. */
 #ifndef HEED_BATCH_H
 #define HEED_BATCH_H
@@ -16,42 +17,47 @@
 
 typedef struct heed_batch {
     heed_ragged rows;
-    const int32_t *token;      /* (rows) */
-    const int32_t *target;     /* (rows) the token that follows */
-    const real *weight;        /* (rows) of this token's loss; 0 leaves it out */
-    size_t n_global;           /* sequences in the whole batch, all ranks */
-    double weight_total;       /* sum of weights of the whole batch: the one divisor of the step's loss and gradient */
-    uint32_t step;             /* keys dropout */
+    const int32_t *token;  /* (rows) */
+    const int32_t *target; /* (rows) the token that follows */
+    const real *weight;    /* (rows) of this token's loss; 0 leaves it out */
+    size_t n_global;       /* sequences in the whole batch, all ranks */
+    double weight_total;   /* sum of weights of the whole batch: the one divisor of the step's loss and gradient */
+    uint32_t step;         /* keys dropout */
 } heed_batch;
 
 /* Reads batches of one split for one rank. Capacity is fixed at creation: filling allocates nothing. */
 typedef struct heed_batcher heed_batcher;
 
 typedef struct heed_batch_shape {
-    size_t time;          /* tokens a sequence */
-    size_t batch, grain;  /* sequences in the global batch and in a grain */
-    int rank, size;       /* grains [G rank / size, G (rank + 1) / size) are this rank's, G = batch / grain */
+    size_t time;         /* tokens a sequence */
+    size_t batch, grain; /* sequences in the global batch and in a grain */
+    int rank, size;      /* grains [G rank / size, G (rank + 1) / size) are this rank's, G = batch / grain */
     uint64_t seed;
 } heed_batch_shape;
 
-/* Errors: HEED_CONFIG (more ranks than grains; text shorter than one window), HEED_MEMORY. Not collective. */
+/* batch is a multiple of grain. Errors: HEED_CONFIG (more ranks than grains; training text of `time` tokens or fewer),
+ * HEED_MEMORY. Ownership: heed_batcher_destroy; corpus stays the caller's and must outlive it. Not collective. */
 heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, const heed_batch_shape *shape,
                                 heed_error *error);
 void heed_batcher_destroy(heed_batcher *batcher);
 
-/* The grains of training step `step` (0-based). batch points into the batcher until the next call. Errors: HEED_IO. */
+/* The grains of training step `step` (0-based). batch points into the batcher until the next call of train or eval.
+ * Errors: HEED_IO, HEED_DATA. Allocates nothing. Not collective. */
 heed_status heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch *batch, heed_error *error);
 
 /* Epoch that step lies in, and steps per epoch. */
 void heed_batcher_epoch(const heed_batcher *batcher, uint64_t step, uint64_t *epoch, uint64_t *steps_per_epoch);
 
 /* Evaluation covers the validation text once: windows of `time` tokens one behind the other, the last one shorter.
- * eval_count: how many batches that takes; eval: the i-th of them, dealt over ranks like a training batch. The validation text's
- * every token but the first is a target exactly once. */
+ * eval_count: how many batches that takes (0 for a text without targets); eval: the index-th of them, dealt over ranks
+ * like a training batch. Every token of the text but the first is a target exactly once. Errors and lifetime as above.
+ */
 size_t heed_batcher_eval_count(const heed_batcher *batcher);
 heed_status heed_batcher_eval(heed_batcher *batcher, size_t index, heed_batch *batch, heed_error *error);
 
-/* n_probes fixed validation windows spread evenly over the text, as one batch on the calling rank (rank, size ignored). */
+/* n_probes > 0 fixed validation windows spread evenly over the text, as one batch on the calling rank (rank, size
+ * ignored). batch points into the batcher until the next call of probes; the first call and one for more probes
+ * allocate. Errors: HEED_CONFIG (a validation text too short for so many), HEED_MEMORY, HEED_IO, HEED_DATA. */
 heed_status heed_batcher_probes(heed_batcher *batcher, size_t n_probes, heed_batch *batch, heed_error *error);
 
 #endif

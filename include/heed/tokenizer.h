@@ -1,5 +1,5 @@
-/* Text to token numbers and back, behind one interface: bytes, Unicode characters (code points), and whatever joins them later
- * (byte pairs). A tokenizer is plain data that is stored with the tokens and in every checkpoint. */
+/* Text to token numbers and back, behind one interface: bytes, Unicode characters (code points), and whatever joins
+ * them later (byte pairs). A tokenizer is plain data that is stored with the tokens and in every checkpoint. */
 #ifndef HEED_TOKENIZER_H
 #define HEED_TOKENIZER_H
 
@@ -21,10 +21,10 @@ void heed_tokenizer_destroy(heed_tokenizer *tokenizer);
 heed_tokenizer_kind heed_tokenizer_what(const heed_tokenizer *tokenizer);
 size_t heed_tokenizer_vocab(const heed_tokenizer *tokenizer); /* tokens in the vocabulary */
 
-/* Encodes text. *tokens is allocated and the caller frees it. Errors: HEED_DATA (a character outside the vocabulary, named with its
- * position; invalid UTF-8), HEED_MEMORY. */
-heed_status heed_tokenizer_encode(const heed_tokenizer *tokenizer, const char *name, const char *text, size_t text_bytes,
-                                  int32_t **tokens, size_t *n_tokens, heed_error *error);
+/* Encodes text. *tokens is allocated and the caller frees it. Errors: HEED_DATA (a character outside the vocabulary,
+ * named with its position; invalid UTF-8), HEED_MEMORY. */
+heed_status heed_tokenizer_encode(const heed_tokenizer *tokenizer, const char *name, const char *text,
+                                  size_t text_bytes, int32_t **tokens, size_t *n_tokens, heed_error *error);
 
 /* The bytes of one token (not NUL-terminated; *bytes tells how many), NULL for a number outside the vocabulary. */
 const char *heed_tokenizer_piece(const heed_tokenizer *tokenizer, int32_t token, size_t *bytes);

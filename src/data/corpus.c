@@ -1,0 +1,152 @@
+#include "heed/corpus.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "corpus_file.h"
+#include "text.h"
+
+struct heed_corpus {
+    heed_store *store;
+    heed_tokenizer *tokenizer;
+    heed_type type;
+    size_t n_tokens[2]; /* by heed_split */
+    char *digest;
+};
+
+const char *heedi_split_name(heed_split split) {
+    return split == HEED_TRAIN ? "/train" : "/valid";
+}
+
+heed_type heedi_token_type(size_t vocab) {
+    return vocab <= 1 << 8 ? HEED_TYPE_UINT8 : vocab <= 1 << 16 ? HEED_TYPE_UINT16 : HEED_TYPE_INT32;
+}
+
+heed_status heedi_corpus_store(heed_store **store, const char *path, bool verify, heed_error *error) {
+    heed_status status = heed_store_open(store, path, verify, error);
+    if (status != HEED_OK)
+        return status;
+    char *format = NULL;
+    status = heed_store_read_text(*store, "/", "format", 64, &format, error);
+    if (status == HEED_OK && strcmp(format, HEEDI_CORPUS_FORMAT) != 0) {
+        status = heed_fail(error, HEED_DATA, "%s: format = %s: expected %s", path, format, HEEDI_CORPUS_FORMAT);
+        heed_hint(error, "make a token store with `heed prepare`");
+    }
+    free(format);
+    if (status != HEED_OK) {
+        heed_store_close(*store);
+        *store = NULL;
+    }
+    return status;
+}
+
+static heed_status open_split(heed_corpus *corpus, heed_split split, heed_error *error) {
+    const char *name = heedi_split_name(split), *path = heed_store_path(corpus->store);
+    heed_array array;
+    const heed_status status = heed_store_describe(corpus->store, name, &array, error);
+    if (status != HEED_OK)
+        return status;
+    if (array.n_dims != 1)
+        return heed_fail(error, HEED_DATA, "%s: %s has %d dimensions: expected 1", path, name, array.n_dims);
+    if (array.type != corpus->type)
+        return heed_fail(error, HEED_DATA, "%s: %s: not of the type that a vocabulary of %zu tokens calls for", path,
+                         name, heed_tokenizer_vocab(corpus->tokenizer));
+    corpus->n_tokens[split] = array.dims[0];
+    return HEED_OK;
+}
+
+static heed_status read_digest(heed_corpus *corpus, heed_error *error) {
+    const heed_status status =
+        heed_store_read_text(corpus->store, "/", "digest", HEEDI_DIGEST_TEXT, &corpus->digest, error);
+    if (status != HEED_OK)
+        return status;
+    if (strlen(corpus->digest) != HEEDI_DIGEST_TEXT - 1 ||
+        strspn(corpus->digest, "0123456789abcdef") != HEEDI_DIGEST_TEXT - 1)
+        return heed_fail(error, HEED_DATA, "%s: digest = %s: expected %d hexadecimal digits",
+                         heed_store_path(corpus->store), corpus->digest, HEEDI_DIGEST_TEXT - 1);
+    return HEED_OK;
+}
+
+heed_status heed_corpus_open(heed_corpus **out, const char *store_path, heed_error *error) {
+    *out = NULL;
+    heed_corpus *corpus = calloc(1, sizeof *corpus);
+    if (!corpus)
+        return heed_fail(error, HEED_MEMORY, "%s: out of memory", store_path);
+    heed_status status = heedi_corpus_store(&corpus->store, store_path, true, error);
+    if (status == HEED_OK)
+        status = heed_tokenizer_read(&corpus->tokenizer, corpus->store, "/tokenizer", error);
+    if (status == HEED_OK) {
+        corpus->type = heedi_token_type(heed_tokenizer_vocab(corpus->tokenizer));
+        status = open_split(corpus, HEED_TRAIN, error);
+    }
+    if (status == HEED_OK)
+        status = open_split(corpus, HEED_VALID, error);
+    if (status == HEED_OK)
+        status = read_digest(corpus, error);
+    if (status != HEED_OK)
+        heed_corpus_close(corpus);
+    else
+        *out = corpus;
+    return status;
+}
+
+void heed_corpus_close(heed_corpus *corpus) {
+    if (!corpus)
+        return;
+    heed_store_close(corpus->store);
+    heed_tokenizer_destroy(corpus->tokenizer);
+    free(corpus->digest);
+    free(corpus);
+}
+
+size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split) {
+    return corpus->n_tokens[split];
+}
+
+const heed_tokenizer *heed_corpus_tokenizer(const heed_corpus *corpus) {
+    return corpus->tokenizer;
+}
+
+const char *heed_corpus_digest(const heed_corpus *corpus) {
+    return corpus->digest;
+}
+
+static void widen(int32_t *tokens, const void *stored, heed_type type, size_t count) {
+    const uint8_t *bytes = stored;
+    const uint16_t *words = stored;
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = type == HEED_TYPE_UINT8 ? bytes[i] : words[i];
+}
+
+/* A file may be hostile: what is no token never leaves this room. */
+static heed_status check_tokens(const heed_corpus *corpus, heed_split split, size_t first, const int32_t *tokens,
+                                size_t count, heed_error *error) {
+    const uint32_t vocab = (uint32_t)heed_tokenizer_vocab(corpus->tokenizer);
+    for (size_t i = 0; i < count; i++)
+        if ((uint32_t)tokens[i] >= vocab)
+            return heed_fail(error, HEED_DATA, "%s: %s[%zu] = %d: outside the vocabulary of %u tokens",
+                             heed_store_path(corpus->store), heedi_split_name(split), first + i, tokens[i], vocab);
+    return HEED_OK;
+}
+
+heed_status heed_corpus_read(heed_corpus *corpus, heed_split split, size_t first, size_t count, int32_t *tokens,
+                             heed_error *error) {
+    HEED_CHECK(count <= corpus->n_tokens[split] && first <= corpus->n_tokens[split] - count);
+    const char *name = heedi_split_name(split);
+    uint16_t stored[4096];
+    for (size_t done = 0, n; done < count; done += n) {
+        const size_t left = count - done, room = sizeof stored / heed_type_bytes(corpus->type);
+        const bool wide = corpus->type == HEED_TYPE_INT32;
+        n = wide || left < room ? left : room;
+        heed_status status = heed_store_read_rows(corpus->store, name, corpus->type, first + done, n,
+                                                  wide ? (void *)(tokens + done) : (void *)stored, error);
+        if (status != HEED_OK)
+            return status;
+        if (!wide)
+            widen(tokens + done, stored, corpus->type, n);
+        status = check_tokens(corpus, split, first + done, tokens + done, n, error);
+        if (status != HEED_OK)
+            return status;
+    }
+    return HEED_OK;
+}

@@ -1,0 +1,327 @@
+/* Making a token store. Each text is read twice, a piece at a time, so that memory does not grow with it: once to learn
+ * the vocabulary, count characters and take digests; once to encode and write. That the second reading saw the same
+ * bytes is checked by digest. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "corpus_file.h"
+#include "text.h"
+#include "tokenizer_rules.h"
+
+typedef struct source { /* one text file */
+    const char *path;
+    char digest[HEEDI_DIGEST_TEXT];
+    uint64_t n_bytes, n_tokens, n_train; /* its first n_train tokens are for training */
+} source;
+
+typedef struct split_writer {
+    heed_split split;
+    size_t n_tokens, n_written;
+    XXH3_state_t *state;
+} split_writer;
+
+typedef struct preparation {
+    source *sources; /* (n_sources) */
+    size_t n_sources;
+    heed_tokenizer *tokenizer;
+    heed_type type;
+    heed_store *store;
+    split_writer train, valid;
+    int32_t *tokens; /* (HEEDI_PIECE_BYTES): a piece of text has no more tokens than bytes */
+} preparation;
+
+/* One reading of a text: does `with` to every piece of it, and tells digest and size. */
+static heed_status read_text(const char *path,
+                             heed_status (*with)(void *context, const heedi_spot *spot, const char *piece,
+                                                 size_t n_bytes, heed_error *error),
+                             void *context, char digest[HEEDI_DIGEST_TEXT], uint64_t *n_bytes, heed_error *error) {
+    heedi_text text;
+    heed_status status = heedi_text_open(&text, path, error);
+    const char *piece = NULL;
+    size_t n = 1;
+    while (status == HEED_OK && n > 0) {
+        status = heedi_text_next(&text, &piece, &n, error);
+        if (status == HEED_OK && n > 0 && with)
+            status = with(context, &text.spot, piece, n, error);
+    }
+    if (status == HEED_OK)
+        heedi_text_digest(&text, digest, n_bytes);
+    heedi_text_close(&text);
+    return status;
+}
+
+/* --- first reading ---------------------------------------------------------------------------------------------- */
+
+typedef struct survey {
+    heed_tokenizer *tokenizer;
+    source *source;
+} survey;
+
+static heed_status meet(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes, heed_error *error) {
+    const survey *s = context;
+    uint64_t n_characters;
+    const heed_status status = heedi_tokenizer_meet(s->tokenizer, spot, piece, n_bytes, &n_characters, error);
+    if (status == HEED_OK)
+        s->source->n_tokens += n_characters;
+    return status;
+}
+
+static heed_status survey_texts(preparation *p, double valid_share, heed_error *error) {
+    heed_status status = HEED_OK;
+    uint64_t n_tokens = 0, n_train = 0;
+    for (size_t i = 0; i < p->n_sources && status == HEED_OK; i++) {
+        source *s = &p->sources[i];
+        status = read_text(s->path, meet, &(survey){p->tokenizer, s}, s->digest, &s->n_bytes, error);
+        s->n_train = (uint64_t)((double)s->n_tokens * (1.0 - valid_share));
+        n_tokens += s->n_tokens;
+        n_train += s->n_train;
+    }
+    if (status != HEED_OK)
+        return status;
+    if (n_tokens == 0)
+        return heed_fail(error, HEED_DATA, "%s: no text to learn from: %zu empty file%s", p->sources[0].path,
+                         p->n_sources, p->n_sources == 1 ? "" : "s");
+    p->train.n_tokens = n_train;
+    p->valid.n_tokens = n_tokens - n_train;
+    return heedi_tokenizer_settle(p->tokenizer, error);
+}
+
+/* --- second reading --------------------------------------------------------------------------------------------- */
+
+/* Stores tokens behind those of the split that are written already; narrows them in place. */
+static heed_status put(preparation *p, split_writer *writer, int32_t *tokens, size_t n, heed_error *error) {
+    if (n == 0)
+        return HEED_OK;
+    unsigned char *bytes = (unsigned char *)tokens;
+    const size_t width = heed_type_bytes(p->type);
+    for (size_t i = 0; i < n && width < sizeof *tokens; i++) {
+        const uint16_t token = (uint16_t)tokens[i];
+        if (width == 1)
+            bytes[i] = (unsigned char)token;
+        else
+            memcpy(bytes + 2 * i, &token, sizeof token);
+    }
+    XXH3_128bits_update(writer->state, bytes, n * width);
+    const heed_status status =
+        heed_store_write_rows(p->store, heedi_split_name(writer->split), writer->n_written, n, bytes, error);
+    writer->n_written += n;
+    return status;
+}
+
+typedef struct encoding {
+    preparation *p;
+    uint64_t n_left, n_train; /* tokens of this text that are still to come, and the first of them for training */
+} encoding;
+
+static heed_status fail_changed(const char *path, heed_error *error) {
+    heed_fail(error, HEED_DATA, "%s: the text changed while it was read", path);
+    return heed_hint(error, "prepare again when nothing writes to it");
+}
+
+static heed_status encode(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes, heed_error *error) {
+    encoding *e = context;
+    preparation *p = e->p;
+    size_t n_tokens;
+    heed_status status = heedi_tokenizer_encode(p->tokenizer, spot, piece, n_bytes, p->tokens, &n_tokens, error);
+    if (status != HEED_OK)
+        return status;
+    if (n_tokens > e->n_left)
+        return fail_changed(spot->name, error);
+    const size_t n_train = n_tokens < e->n_train ? n_tokens : (size_t)e->n_train;
+    e->n_left -= n_tokens;
+    e->n_train -= n_train;
+    status = put(p, &p->valid, p->tokens + n_train, n_tokens - n_train, error);
+    return status == HEED_OK ? put(p, &p->train, p->tokens, n_train, error) : status;
+}
+
+static heed_status encode_texts(preparation *p, heed_error *error) {
+    for (size_t i = 0; i < p->n_sources; i++) {
+        const source *s = &p->sources[i];
+        char digest[HEEDI_DIGEST_TEXT];
+        uint64_t n_bytes;
+        encoding e = {p, s->n_tokens, s->n_train};
+        const heed_status status = read_text(s->path, encode, &e, digest, &n_bytes, error);
+        if (status != HEED_OK)
+            return status;
+        if (strcmp(digest, s->digest) != 0)
+            return fail_changed(s->path, error);
+    }
+    return HEED_OK;
+}
+
+/* --- provenance ------------------------------------------------------------------------------------------------- */
+
+/* One digest for all texts, in their order. */
+static void digest_of_digests(const source *sources, size_t n_sources, char digest[HEEDI_DIGEST_TEXT]) {
+    XXH128_hash_t hash = XXH3_128bits("", 0);
+    for (size_t i = 0; i < n_sources; i++) {
+        char both[2 * HEEDI_DIGEST_TEXT];
+        heedi_digest_text(hash, both);
+        memcpy(both + HEEDI_DIGEST_TEXT, sources[i].digest, HEEDI_DIGEST_TEXT);
+        hash = XXH3_128bits(both, sizeof both);
+    }
+    heedi_digest_text(hash, digest);
+}
+
+/* The digest of the tokens: of both splits' digests, and of what the tokens stand for. */
+static void digest_of_tokens(const preparation *p, char digest[HEEDI_DIGEST_TEXT]) {
+    XXH128_hash_t parts[4] = {XXH3_128bits_digest(p->train.state), XXH3_128bits_digest(p->valid.state)};
+    const heed_tokenizer *t = p->tokenizer;
+    parts[2] = XXH3_128bits(t->first, (t->n_vocab + 1) * sizeof *t->first);
+    parts[3] = XXH3_128bits(t->bytes, (size_t)t->first[t->n_vocab]);
+    heedi_digest_text(XXH3_128bits(parts, sizeof parts), digest);
+}
+
+static heed_status write_sources(preparation *p, heed_error *error) {
+    const size_t n = p->n_sources;
+    const char **names = malloc(n * sizeof *names), **digests = malloc(n * sizeof *digests);
+    uint64_t *bytes = malloc(n * sizeof *bytes);
+    heed_status status = HEED_OK;
+    if (!names || !digests || !bytes)
+        status = heed_fail(error, HEED_MEMORY, "%s: out of memory", heed_store_path(p->store));
+    for (size_t i = 0; i < n && status == HEED_OK; i++) {
+        names[i] = p->sources[i].path;
+        digests[i] = p->sources[i].digest;
+        bytes[i] = p->sources[i].n_bytes;
+    }
+    if (status == HEED_OK)
+        status = heed_store_write(p->store, "/texts/name", HEED_TYPE_STRING, 1, &n, names, false, error);
+    if (status == HEED_OK)
+        status = heed_store_write(p->store, "/texts/bytes", HEED_TYPE_UINT64, 1, &n, bytes, false, error);
+    if (status == HEED_OK)
+        status = heed_store_write(p->store, "/texts/digest", HEED_TYPE_STRING, 1, &n, digests, false, error);
+    free(names);
+    free(digests);
+    free(bytes);
+    return status;
+}
+
+static heed_status write_provenance(preparation *p, double valid_share, heed_error *error) {
+    char digest[HEEDI_DIGEST_TEXT];
+    heed_status status = write_sources(p, error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(p->store, "/", "format", HEEDI_CORPUS_FORMAT, error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(p->store, "/", "heed_version", HEED_VERSION, error);
+    if (status == HEED_OK)
+        status = heed_store_write_number(p->store, "/", "valid_share", valid_share, error);
+    digest_of_digests(p->sources, p->n_sources, digest);
+    if (status == HEED_OK)
+        status = heed_store_write_text(p->store, "/", "texts_digest", digest, error);
+    digest_of_tokens(p, digest);
+    if (status == HEED_OK)
+        status = heed_store_write_text(p->store, "/", "digest", digest, error);
+    return status;
+}
+
+/* --- the whole -------------------------------------------------------------------------------------------------- */
+
+static heed_status begin(preparation *p, const char *const *text_paths, heed_tokenizer_kind kind, heed_error *error) {
+    p->sources = calloc(p->n_sources, sizeof *p->sources);
+    p->tokens = malloc(HEEDI_PIECE_BYTES * sizeof *p->tokens);
+    p->train = (split_writer){.split = HEED_TRAIN, .state = XXH3_createState()};
+    p->valid = (split_writer){.split = HEED_VALID, .state = XXH3_createState()};
+    if (!p->sources || !p->tokens || !p->train.state || !p->valid.state)
+        return heed_fail(error, HEED_MEMORY, "prepare: out of memory");
+    XXH3_128bits_reset(p->train.state);
+    XXH3_128bits_reset(p->valid.state);
+    for (size_t i = 0; i < p->n_sources; i++)
+        p->sources[i].path = text_paths[i];
+    return heedi_tokenizer_begin(&p->tokenizer, kind, error);
+}
+
+static void end(preparation *p) {
+    free(p->sources);
+    free(p->tokens);
+    XXH3_freeState(p->train.state);
+    XXH3_freeState(p->valid.state);
+    heed_tokenizer_destroy(p->tokenizer);
+}
+
+static heed_status write_store(preparation *p, const char *store_path, double valid_share, heed_error *error) {
+    p->type = heedi_token_type(heed_tokenizer_vocab(p->tokenizer));
+    heed_status status = heed_store_create(&p->store, store_path, error);
+    if (status != HEED_OK)
+        return status;
+    status = heed_store_reserve(p->store, "/train", p->type, 1, &p->train.n_tokens, false, error);
+    if (status == HEED_OK)
+        status = heed_store_reserve(p->store, "/valid", p->type, 1, &p->valid.n_tokens, false, error);
+    if (status == HEED_OK)
+        status = encode_texts(p, error);
+    if (status == HEED_OK)
+        status = heed_tokenizer_write(p->tokenizer, p->store, "/tokenizer", error);
+    if (status == HEED_OK)
+        status = write_provenance(p, valid_share, error);
+    if (status == HEED_OK)
+        return heed_store_seal(p->store, error);
+    heed_store_discard(p->store);
+    return status;
+}
+
+heed_status heed_corpus_prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                heed_tokenizer_kind kind, double valid_share, heed_error *error) {
+    HEED_CHECK(n_texts > 0);
+    if (!(valid_share >= 0 && valid_share < 1))
+        return heed_fail(error, HEED_CONFIG, "data.valid_share = %g: expected 0 or more, and less than 1", valid_share);
+    preparation p = {.n_sources = n_texts};
+    heed_status status = begin(&p, text_paths, kind, error);
+    if (status == HEED_OK)
+        status = survey_texts(&p, valid_share, error);
+    if (status == HEED_OK)
+        status = write_store(&p, store_path, valid_share, error);
+    end(&p);
+    return status;
+}
+
+/* --- is a store made from these texts? -------------------------------------------------------------------------- */
+
+static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, double valid_share, bool *same,
+                                 heed_error *error) {
+    heed_tokenizer *tokenizer;
+    double stored_share = 0;
+    heed_status status = heed_tokenizer_read(&tokenizer, store, "/tokenizer", error);
+    if (status == HEED_OK)
+        status = heed_store_read_number(store, "/", "valid_share", &stored_share, error);
+    *same = status == HEED_OK && heed_tokenizer_what(tokenizer) == kind && stored_share == valid_share;
+    heed_tokenizer_destroy(tokenizer);
+    return status;
+}
+
+static heed_status same_texts(heed_store *store, const char *const *text_paths, size_t n_texts, bool *same,
+                              heed_error *error) {
+    char digest[HEEDI_DIGEST_TEXT], *stored = NULL;
+    source *sources = calloc(n_texts, sizeof *sources);
+    heed_status status = HEED_OK;
+    if (!sources)
+        status = heed_fail(error, HEED_MEMORY, "%s: out of memory", heed_store_path(store));
+    if (status == HEED_OK)
+        status = heed_store_read_text(store, "/", "texts_digest", HEEDI_DIGEST_TEXT, &stored, error);
+    for (size_t i = 0; i < n_texts && status == HEED_OK; i++)
+        status = read_text(text_paths[i], NULL, NULL, sources[i].digest, &sources[i].n_bytes, error);
+    if (status == HEED_OK) {
+        digest_of_digests(sources, n_texts, digest);
+        *same = strcmp(digest, stored) == 0;
+    }
+    free(stored);
+    free(sources);
+    return status;
+}
+
+heed_status heed_corpus_matches(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                heed_tokenizer_kind kind, double valid_share, bool *matches, heed_error *error) {
+    *matches = false;
+    if (access(store_path, F_OK) != 0 && errno == ENOENT)
+        return HEED_OK;
+    heed_store *store;
+    heed_status status = heedi_corpus_store(&store, store_path, false, error);
+    if (status != HEED_OK)
+        return heed_hint(error, "it is in the way of the token store: name another data.store, or remove it");
+    bool same = false;
+    status = same_settings(store, kind, valid_share, &same, error);
+    if (status == HEED_OK && same)
+        status = same_texts(store, text_paths, n_texts, matches, error);
+    heed_store_close(store);
+    return status;
+}

@@ -1,0 +1,122 @@
+/* A tokenizer in a file: attribute `kind` of the group, and its table as two arrays, `first` (int32, vocab + 1) and
+ * `bytes` (uint8): token t stands for bytes[first[t]:first[t + 1]], whatever the kind. A file may be hostile: sizes are
+ * checked before memory is asked for, and every token before it is used. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tokenizer_rules.h"
+
+#define NAME_MAX_BYTES 256
+
+static void join(char name[NAME_MAX_BYTES], const char *group, const char *array) {
+    const size_t used = strlen(group), more = strlen(array);
+    HEED_CHECK(used + 1 + more < NAME_MAX_BYTES);
+    memcpy(name, group, used);
+    name[used] = '/';
+    memcpy(name + used + 1, array, more + 1);
+}
+
+heed_status heed_tokenizer_write(const heed_tokenizer *tokenizer, heed_store *store, const char *group,
+                                 heed_error *error) {
+    char first[NAME_MAX_BYTES], bytes[NAME_MAX_BYTES];
+    join(first, group, "first");
+    join(bytes, group, "bytes");
+    const size_t n_first = tokenizer->n_vocab + 1, n_bytes = (size_t)tokenizer->first[tokenizer->n_vocab];
+    heed_status status = heed_store_write(store, first, HEED_TYPE_INT32, 1, &n_first, tokenizer->first, false, error);
+    if (status == HEED_OK)
+        status = heed_store_write(store, bytes, HEED_TYPE_UINT8, 1, &n_bytes, tokenizer->bytes, false, error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(store, group, "kind", heedi_rules_of(tokenizer->kind)->name, error);
+    return status;
+}
+
+static heed_status read_kind(heed_tokenizer_kind *kind, heed_store *store, const char *group, heed_error *error) {
+    static const heed_tokenizer_kind kinds[] = {HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE};
+    char *name;
+    const heed_status status = heed_store_read_text(store, group, "kind", 32, &name, error);
+    if (status != HEED_OK)
+        return status;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(name, heedi_rules_of(kinds[i])->name) == 0) {
+            *kind = kinds[i];
+            free(name);
+            return HEED_OK;
+        }
+    heed_fail(error, HEED_DATA, "%s: %s kind = %s: not a tokenizer that this version knows", heed_store_path(store),
+              group, name);
+    free(name);
+    return HEED_DATA;
+}
+
+/* The length of a 1-d array of the given type and of at least one and at most `limit` elements. */
+static heed_status read_length(size_t *length, heed_store *store, const char *name, heed_type type, size_t limit,
+                               heed_error *error) {
+    heed_array array;
+    const heed_status status = heed_store_describe(store, name, &array, error);
+    if (status != HEED_OK)
+        return status;
+    if (array.type != type || array.n_dims != 1)
+        return heed_fail(error, HEED_DATA, "%s: %s: not an array of the type and shape that a tokenizer has",
+                         heed_store_path(store), name);
+    if (array.dims[0] < 1 || array.dims[0] > limit)
+        return heed_fail(error, HEED_DATA, "%s: %s has %zu elements: expected 1 to %zu", heed_store_path(store), name,
+                         array.dims[0], limit);
+    *length = array.dims[0];
+    return HEED_OK;
+}
+
+/* first[] starts at 0, does not step back, and ends at n_bytes. */
+static heed_status check_bounds(const heed_tokenizer *tokenizer, size_t n_bytes, const char *path, const char *name,
+                                heed_error *error) {
+    for (size_t t = 0; t <= tokenizer->n_vocab; t++) {
+        const int32_t begin = t ? tokenizer->first[t - 1] : 0, end = tokenizer->first[t];
+        if (end < begin || (size_t)end > n_bytes || (t == 0 && end != 0) ||
+            (t == tokenizer->n_vocab && (size_t)end != n_bytes))
+            return heed_fail(error, HEED_DATA, "%s: %s[%zu] = %d: does not cut %zu bytes into pieces", path, name, t,
+                             end, n_bytes);
+    }
+    return HEED_OK;
+}
+
+static heed_status read_table(heed_tokenizer *tokenizer, heed_store *store, const char *group, heed_error *error) {
+    const heedi_tokenizer_rules *rules = heedi_rules_of(tokenizer->kind);
+    const char *path = heed_store_path(store);
+    char first[NAME_MAX_BYTES], bytes[NAME_MAX_BYTES];
+    size_t n_first = 0, n_bytes = 0, token = 0;
+    join(first, group, "first");
+    join(bytes, group, "bytes");
+    heed_status status = read_length(&n_first, store, first, HEED_TYPE_INT32, rules->max_vocab + 1, error);
+    if (status == HEED_OK && n_first < 2)
+        status = heed_fail(error, HEED_DATA, "%s: %s: a vocabulary without tokens", path, first);
+    if (status == HEED_OK)
+        status = read_length(&n_bytes, store, bytes, HEED_TYPE_UINT8, (n_first - 1) * rules->max_piece, error);
+    if (status == HEED_OK)
+        status = heedi_tokenizer_table(tokenizer, n_first - 1, n_bytes, error);
+    if (status == HEED_OK)
+        status = heed_store_read(store, first, HEED_TYPE_INT32, 1, &n_first, tokenizer->first, error);
+    if (status == HEED_OK)
+        status = heed_store_read(store, bytes, HEED_TYPE_UINT8, 1, &n_bytes, tokenizer->bytes, error);
+    if (status == HEED_OK)
+        status = check_bounds(tokenizer, n_bytes, path, first, error);
+    if (status != HEED_OK)
+        return status;
+    const char *fault = rules->adopt(tokenizer, &token);
+    if (fault)
+        status = heed_fail(error, HEED_DATA, "%s: %s: token %zu: %s", path, group, token, fault);
+    return status;
+}
+
+heed_status heed_tokenizer_read(heed_tokenizer **tokenizer, heed_store *store, const char *group, heed_error *error) {
+    *tokenizer = NULL;
+    heed_tokenizer_kind kind;
+    heed_status status = read_kind(&kind, store, group, error);
+    if (status == HEED_OK)
+        status = heedi_tokenizer_begin(tokenizer, kind, error);
+    if (status == HEED_OK)
+        status = read_table(*tokenizer, store, group, error);
+    if (status != HEED_OK) {
+        heed_tokenizer_destroy(*tokenizer);
+        *tokenizer = NULL;
+    }
+    return status;
+}
