@@ -6,7 +6,8 @@ static struct {
     int rank;
     heed_level shown;
     FILE *copy;
-} speaker = {0, HEED_INFO, NULL};
+    bool live;
+} speaker = {0, HEED_INFO, NULL, false};
 
 void heed_log_setup(int rank, heed_level shown) {
     speaker.rank = rank;
@@ -17,11 +18,18 @@ void heed_log_copy(FILE *file) {
     speaker.copy = file;
 }
 
+void heed_log_live(bool live) {
+    speaker.live = live;
+}
+
 void heed_say(heed_level level, const char *format, ...) {
-    if (level < speaker.shown || (speaker.rank != 0 && level < HEED_WARNING))
+    const bool shown = level >= speaker.shown, copied = speaker.copy && (shown || level >= HEED_INFO);
+    if (!(shown || copied) || (speaker.rank != 0 && level < HEED_WARNING))
         return;
     char line[2048]; /* one write per line: ranks' lines never mix */
-    int used = snprintf(line, sizeof line, "heed: %s", level == HEED_WARNING ? "warning: " : "");
+    const int erase = speaker.live ? snprintf(line, sizeof line, "\r\033[K") : 0;
+    int used = erase + snprintf(line + erase, sizeof line - (size_t)erase, "heed: %s",
+                                level == HEED_WARNING ? "warning: " : "");
     va_list arguments;
     va_start(arguments, format);
     const int added = vsnprintf(line + used, sizeof line - (size_t)used - 1, format, arguments);
@@ -30,9 +38,10 @@ void heed_say(heed_level level, const char *format, ...) {
     if (used > (int)sizeof line - 2)
         used = (int)sizeof line - 2;
     line[used++] = '\n';
-    fwrite(line, 1, (size_t)used, stderr);
-    if (speaker.copy) {
-        fwrite(line, 1, (size_t)used, speaker.copy);
+    if (shown)
+        fwrite(line, 1, (size_t)used, stderr);
+    if (copied) {
+        fwrite(line + erase, 1, (size_t)(used - erase), speaker.copy);
         fflush(speaker.copy);
     }
 }

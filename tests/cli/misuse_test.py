@@ -1,0 +1,54 @@
+"""Wrong command lines: one line that says what is wrong and what to do, status 64, alone and on several ranks."""
+
+from program import Case, commands, heed, main
+
+# arguments, what the line says
+MISUSES = [
+    ([], r"a command is missing.*heed --help"),
+    (["versoin"], r"unknown command 'versoin' \(did you mean 'heed version'\?\)"),
+    (["zzzzzzzz"], r"unknown command 'zzzzzzzz' \('heed --help' lists the commands\)"),
+    (["help", "versoin"], r"did you mean 'heed version'\?"),
+    (["--verbose"], r"unknown option '--verbose'"),
+    (["version", "--nope"], r"version: unknown option '--nope' \(try 'heed version --help'\)"),
+    (["version", "--hepl"], r"version: unknown option '--hepl' \(did you mean --help\?\)"),
+    (["version", "-x"], r"version: unknown option '-x'"),
+    (["version", "--help=3"], r"version: no value may follow option '--help'"),
+    (["version", "more"], r"version: unexpected argument 'more'"),
+    (["line\nbreak"], r"unknown command 'line\?break'"),
+]
+
+
+class Misuse(Case):
+    def check(self, ranks):
+        for arguments, pattern in MISUSES:
+            with self.subTest(arguments):
+                result = heed(*arguments, ranks=ranks)
+                self.expect_fault(result, 64, pattern)
+                self.assertEqual(result.out, "")
+
+    def test_alone(self):
+        self.check(0)
+
+    def test_on_three_ranks(self):
+        self.check(3)
+
+    def test_every_command_refuses_unknown_options(self):
+        for command in commands():
+            with self.subTest(command):
+                self.expect_fault(heed(command, "--no-such-option"), 64, f"{command}: unknown option '--no-such-option'")
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "wb") as full:
+            self.expect_fault(heed("version", stdout=full), 74, "standard output: No space left on device")
+
+    def test_a_launcher_of_another_mpi(self):
+        """Processes that were started together but do not know each other must not all go to work."""
+        foreign = "OMPI_COMM_WORLD" if "MPICH" in heed("version").out else "PMI"
+        first = heed("version", env={f"{foreign}_SIZE": "3", f"{foreign}_RANK": "0"})
+        other = heed("version", env={f"{foreign}_SIZE": "3", f"{foreign}_RANK": "1"})
+        self.expect_fault(first, 69, "3 ranks, but each of them is alone")
+        self.assertEqual((other.status, other.said), (69, []))
+
+
+if __name__ == "__main__":
+    main()
