@@ -1,10 +1,12 @@
 /* Checkpoints: everything that a run needs to go on with the same bits, at any number of ranks.
  *
  * Groups /params, /optimizer/m, /optimizer/v: one array per tensor of the table, under its dotted name and true shape.
- * /tokenizer; attributes: format version, config text, step, seed, grain, data digest, validation loss, engine versions and kernel, guard state.
+ * /tokenizer; attributes: format version, config text, step, seed, grain, data digest, validation loss, engine versions
+ * and kernel, guard state.
  *
- * Written by rank 0 in a background thread from a snapshot. A save is acknowledged (log line "checkpoint ... saved") after the file is
- * durable; only then are older ones pruned: the newest `keep` and the best by validation loss stay. */
+ * Written by rank 0 in a background thread from a snapshot. A save is acknowledged (log line "checkpoint ... saved")
+ * after the file is durable; only then are older ones pruned: the newest `keep` and the best by validation loss stay.
+ */
 #ifndef HEED_CHECKPOINT_H
 #define HEED_CHECKPOINT_H
 
@@ -18,9 +20,9 @@
 #include "heed/tokenizer.h"
 
 typedef struct heed_checkpoint_state { /* what is beside the arenas */
-    uint64_t step;        /* steps done */
-    double valid_loss;    /* last one measured, NaN if none */
-    double best_loss;     /* lowest so far, NaN if none */
+    uint64_t step;                     /* steps done */
+    double valid_loss;                 /* last one measured, NaN if none */
+    double best_loss;                  /* lowest so far, NaN if none */
     uint64_t best_step;
     char data_digest[33]; /* of the token store */
     char kernel[32];      /* BLIS kernel that ran */
@@ -35,7 +37,8 @@ typedef struct heed_checkpoint_arenas {
 
 /* Writes folder/step-00000100.h5 at once. Errors: HEED_CREATE, HEED_IO. Not collective: rank 0. */
 heed_status heed_checkpoint_write(const char *folder, const heed_checkpoint_state *state,
-                                  const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer, heed_error *error);
+                                  const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
+                                  heed_error *error);
 
 /* The background writer. start copies nothing: the arenas it is given must stay unchanged until idle. It waits for an
  * earlier save first. failed saves leave training alone: poll returns their error once (and the caller logs it). */
@@ -46,16 +49,17 @@ heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const h
                                          const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
                                          heed_error *error);
 bool heed_checkpoint_writer_idle(heed_checkpoint_writer *writer);
-heed_status heed_checkpoint_writer_wait(heed_checkpoint_writer *writer, heed_error *error); /* result of the last save */
-double heed_checkpoint_writer_seconds(heed_checkpoint_writer *writer);                      /* the last save took */
-void heed_checkpoint_writer_destroy(heed_checkpoint_writer *writer);                        /* waits */
+heed_status heed_checkpoint_writer_wait(heed_checkpoint_writer *writer,
+                                        heed_error *error);            /* result of the last save */
+double heed_checkpoint_writer_seconds(heed_checkpoint_writer *writer); /* the last save took */
+void heed_checkpoint_writer_destroy(heed_checkpoint_writer *writer);   /* waits */
 
-/* The newest complete checkpoint in folder: path (HEED_PATH_MAX), empty if there is none. Damaged ones are reported by a
- * warning and passed over. Left-over temporary files are removed. Not collective: rank 0. */
+/* The newest complete checkpoint in folder: path (HEED_PATH_MAX), empty if there is none. Damaged ones are reported by
+ * a warning and passed over. Left-over temporary files are removed. Not collective: rank 0. */
 heed_status heed_checkpoint_newest(const char *folder, char *path, heed_error *error);
 
-/* Reads the state (and config text) alone; then the arenas for a table of tensors: names, shapes and types must agree, else
- * HEED_DATA naming the tensor. m and v may be NULL to read weights only. Finite values are checked. */
+/* Reads the state (and config text) alone; then the arenas for a table of tensors: names, shapes and types must agree,
+ * else HEED_DATA naming the tensor. m and v may be NULL to read weights only. Finite values are checked. */
 heed_status heed_checkpoint_read_state(const char *path, heed_checkpoint_state *state, heed_error *error);
 heed_status heed_checkpoint_read(const char *path, const heed_checkpoint_arenas *arenas, heed_tokenizer **tokenizer,
                                  heed_error *error);

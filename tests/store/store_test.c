@@ -11,13 +11,7 @@
 #include <cmocka.h>
 
 #include "heed/store.h"
-
-#define OK(call)                                                                                                       \
-    do {                                                                                                               \
-        heed_error error = HEED_ERROR_INIT;                                                                            \
-        if ((call) != HEED_OK)                                                                                         \
-            fail_msg("%s: %s", #call, error.message);                                                                  \
-    } while (0)
+#include "store/expect.h"
 
 static const float table[2][3] = {{1, 2, 3}, {4, 5, 6.5f}};
 static const size_t table_dims[] = {2, 3};
@@ -120,9 +114,8 @@ static void rows_in_pieces(void **state) {
             OK(heed_store_read_rows(store, name[a], HEED_TYPE_INT32, first, 1000, piece, &error));
             assert_memory_equal(piece, all + first, sizeof piece);
         }
-    heed_error error = HEED_ERROR_INIT;
-    assert_int_equal(heed_store_read_rows(store, "flat", HEED_TYPE_INT32, n - 1, 2, piece, &error), HEED_DATA);
-    assert_int_equal(heed_store_read_rows(store, "packed", HEED_TYPE_INT32, SIZE_MAX, 2, piece, &error), HEED_DATA);
+    FAILS(HEED_DATA, "flat: rows", heed_store_read_rows(store, "flat", HEED_TYPE_INT32, n - 1, 2, piece, &error));
+    FAILS(HEED_DATA, "rows", heed_store_read_rows(store, "packed", HEED_TYPE_INT32, SIZE_MAX, 2, piece, &error));
     heed_store_close(store);
     free(all);
 }

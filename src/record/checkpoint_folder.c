@@ -1,0 +1,69 @@
+/* The checkpoints of a run: which is the newest, and which may go. */
+#include "record/checkpoint_folder.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "heed/checkpoint.h"
+#include "heed/log.h"
+#include "heed/store.h"
+#include "record/step_files.h"
+
+heed_status heed_checkpoint_newest(const char *folder, char *path, heed_error *error) {
+    uint64_t *steps;
+    size_t n_steps;
+    path[0] = 0;
+    heed_status status = heedi_step_list(folder, true, &steps, &n_steps, error);
+    for (size_t i = n_steps; i > 0 && status == HEED_OK; i--) {
+        heed_error why = HEED_ERROR_INIT;
+        heed_checkpoint_state state;
+        status = heedi_step_path(path, folder, steps[i - 1], error);
+        if (status != HEED_OK)
+            break;
+        const heed_status damage = heed_checkpoint_read_state(path, &state, &why);
+        heed_checkpoint_state_reset(&state);
+        if (damage == HEED_OK)
+            break;
+        path[0] = 0;
+        heed_say(HEED_WARNING, "%s (passed over)", why.message);
+    }
+    free(steps);
+    return status;
+}
+
+/* The validation loss that a checkpoint carries, NaN when it has none or cannot be read. */
+static double loss_of(const char *path) {
+    heed_store *store;
+    heed_error ignored = HEED_ERROR_INIT;
+    double loss = NAN;
+    if (heed_store_open(&store, path, false, &ignored) != HEED_OK)
+        return NAN;
+    if (heed_store_read_number(store, "/", "valid_loss", &loss, &ignored) != HEED_OK)
+        loss = NAN;
+    heed_store_close(store);
+    return loss;
+}
+
+heed_status heedi_checkpoint_prune(const char *folder, size_t keep, heed_error *error) {
+    uint64_t *steps;
+    size_t n_steps, best = SIZE_MAX;
+    double best_loss = INFINITY;
+    char path[HEED_PATH_MAX];
+    heed_status status = heedi_step_list(folder, false, &steps, &n_steps, error);
+    for (size_t i = 0; i < n_steps && n_steps > keep && status == HEED_OK; i++) {
+        status = heedi_step_path(path, folder, steps[i], error);
+        const double loss = status == HEED_OK ? loss_of(path) : NAN;
+        if (loss < best_loss) {
+            best = i;
+            best_loss = loss;
+        }
+    }
+    for (size_t i = 0; i + keep < n_steps && status == HEED_OK; i++) {
+        status = heedi_step_path(path, folder, steps[i], error);
+        if (status == HEED_OK && i != best)
+            unlink(path); /* what cannot be removed stays: no harm to the run */
+    }
+    free(steps);
+    return status;
+}
