@@ -2,7 +2,8 @@
  * are ordered by (node, rank on the node), so that neighbours in rank order share a node whatever the launcher did.
  *
  * Every verb is collective unless it says otherwise: all ranks call it in the same order. MPI errors come back as
- * HEED_PEER (MPI_ERRORS_RETURN); bytes are counted in size_t and large messages are cut where MPI's int counts need it. */
+ * HEED_PEER (MPI_ERRORS_RETURN); bytes are counted in size_t and large messages are cut where MPI's int counts need it.
+ */
 #ifndef HEED_COMM_H
 #define HEED_COMM_H
 
@@ -18,7 +19,7 @@ typedef struct heed_comm {
     int node, n_nodes;          /* nodes are numbered by their first rank */
     int local_rank, local_size; /* on this node */
     char host[256];
-    struct heedi_comm *engine;  /* MPI's side of it */
+    struct heedi_comm *engine; /* MPI's side of it */
 } heed_comm;
 
 /* Starts MPI (thread level FUNNELED: only the thread that called open may call the verbs) and orders the ranks.
@@ -37,24 +38,26 @@ heed_status heed_comm_agree(heed_comm *comm, heed_error *error);
 heed_status heed_comm_barrier(heed_comm *comm, heed_error *error);
 heed_status heed_comm_broadcast(heed_comm *comm, void *data, size_t bytes, int root, heed_error *error);
 
-/* Element-wise sum of doubles over ranks, in place, on every rank. MPI chooses the order of additions, so use it only where
- * the order cannot matter: integers below 2^53, or at most one rank's element different from zero. Collective. */
+/* Element-wise sum of doubles over ranks, in place, on every rank. MPI chooses the order of additions, so use it only
+ * where the order cannot matter: integers below 2^53, or at most one rank's element different from zero. Collective. */
 heed_status heed_comm_sum(heed_comm *comm, double *values, size_t n_values, heed_error *error);
 
 /* Element-wise maximum, in place, on every rank. Collective. */
 heed_status heed_comm_max(heed_comm *comm, double *values, size_t n_values, heed_error *error);
 
-/* Rank r's bytes[r] bytes arrive at all + offset[r] on every rank (allgather) or on root only (gather; all, bytes and offset
- * are read on root only and my_bytes tells what this rank sends). mine may already lie in place in all. Collective. */
-heed_status heed_comm_allgather(heed_comm *comm, const void *mine, void *all, const size_t *bytes,
-                                const size_t *offset, heed_error *error);
+/* Rank r's bytes[r] bytes arrive at all + offset[r] on every rank (allgather) or on root only (gather; all, bytes and
+ * offset are read on root only and my_bytes tells what this rank sends). mine may already lie in place in all.
+ * Collective. */
+heed_status heed_comm_allgather(heed_comm *comm, const void *mine, void *all, const size_t *bytes, const size_t *offset,
+                                heed_error *error);
 heed_status heed_comm_gather(heed_comm *comm, const void *mine, size_t my_bytes, void *all, const size_t *bytes,
                              const size_t *offset, int root, heed_error *error);
 
 /* Several exchanges under way at once. Bytes send_bytes[r] at send + send_offset[r] go to rank r; receive likewise.
- * Buffers and the count arrays belong to the exchange until heed_exchange_wait returns. start is collective (same order of
- * starts on all ranks); test and wait are not, but each started exchange must be waited for by every rank. test makes progress on
- * all exchanges and is cheap: call it between pieces of computation, since MPI libraries often move data only when called. */
+ * Buffers and the count arrays belong to the exchange until heed_exchange_wait returns. start is collective (same order
+ * of starts on all ranks); test and wait are not, but each started exchange must be waited for by every rank. test
+ * makes progress on all exchanges and is cheap: call it between pieces of computation, since MPI libraries often move
+ * data only when called. */
 typedef struct heed_exchange {
     struct heedi_exchange *engine;
 } heed_exchange;
@@ -67,7 +70,8 @@ heed_status heed_exchange_wait(heed_comm *comm, heed_exchange *exchange, heed_er
 /* Seconds since an arbitrary moment, for timing. Not collective. */
 double heed_seconds(void);
 
-/* Ends all ranks at once, when agreement is impossible. exit_status is not 0 and below 126. Never returns. Not collective. */
+/* Ends all ranks at once, when agreement is impossible. exit_status is not 0 and below 126. Never returns. Not
+ * collective. */
 void heed_comm_abort(heed_comm *comm, int exit_status) __attribute__((noreturn));
 
 #endif

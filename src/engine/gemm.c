@@ -181,6 +181,7 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
                size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c) {
     const size_t most = (size_t)INT32_MAX; /* keeps every index product within 64 bits */
     HEED_CHECK(gemm.open && a && b && c);
+    HEED_CHECK(beta == 0 || beta == 1); /* BLIS rounds any other product beta C twice at an edge, once elsewhere */
     HEED_CHECK(m <= most && n <= most && k <= most);
     HEED_CHECK(stride_a <= most && stride_b <= most && stride_c <= most);
     HEED_CHECK(stride_a >= (transpose_a ? m : k));
