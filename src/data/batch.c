@@ -80,7 +80,6 @@ static void rows_add(rows *r, const int32_t *tokens, size_t length, uint32_t seq
     r->sequence[r->n_sequences] = sequence;
     r->n_rows += length;
     r->first_row[++r->n_sequences] = r->n_rows;
-    r->first_of[r->n_grains] = r->n_sequences;
     if (r->max_length < length)
         r->max_length = length;
 }

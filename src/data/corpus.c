@@ -26,13 +26,7 @@ heed_status heedi_corpus_store(heed_store **store, const char *path, bool verify
     heed_status status = heed_store_open(store, path, verify, error);
     if (status != HEED_OK)
         return status;
-    char *format = NULL;
-    status = heed_store_read_text(*store, "/", "format", 64, &format, error);
-    if (status == HEED_OK && strcmp(format, HEEDI_CORPUS_FORMAT) != 0) {
-        status = heed_fail(error, HEED_DATA, "%s: format = %s: expected %s", path, format, HEEDI_CORPUS_FORMAT);
-        heed_hint(error, "make a token store with `heed prepare`");
-    }
-    free(format);
+    status = heed_store_check_kind(*store, HEEDI_CORPUS_KIND, HEEDI_CORPUS_FORMAT, error);
     if (status != HEED_OK) {
         heed_store_close(*store);
         *store = NULL;
@@ -49,10 +43,12 @@ static heed_status open_split(heed_corpus *corpus, heed_split split, heed_error 
     if (array.n_dims != 1)
         return heed_fail(error, HEED_DATA, "%s: %s has %d dimensions: expected 1", path, name, array.n_dims);
     if (array.type != corpus->type)
-        return heed_fail(error, HEED_DATA, "%s: %s: not of the type that a vocabulary of %zu tokens calls for", path,
-                         name, heed_tokenizer_vocab(corpus->tokenizer));
+        return heed_fail(error, HEED_DATA, "%s: %s is of type %s: expected %s for a vocabulary of %zu tokens", path,
+                         name, heed_type_name(array.type), heed_type_name(corpus->type),
+                         heed_tokenizer_vocab(corpus->tokenizer));
     corpus->n_tokens[split] = array.dims[0];
-    return HEED_OK;
+    int32_t last; /* the first reading of an array makes the later ones fast */
+    return array.dims[0] ? heed_corpus_read(corpus, split, array.dims[0] - 1, 1, &last, error) : HEED_OK;
 }
 
 static heed_status read_digest(heed_corpus *corpus, heed_error *error) {

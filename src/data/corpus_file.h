@@ -3,14 +3,16 @@
  *   /train, /valid     tokens, 1-d, of the smallest of uint8, uint16, int32 that holds the vocabulary
  *   /tokenizer         see tokenizer_file.c
  *   /texts/name, bytes, digest   where it comes from: one element a text file
- *   attributes of /: format, heed_version, valid_share, digest (of the tokens), texts_digest (of all text digests) */
+ *   attributes of /: kind and version (heed_store_write_kind), valid_share, digest (of the tokens), texts_digest (of
+ *                    the texts' digests) */
 #ifndef HEED_DATA_CORPUS_FILE_H
 #define HEED_DATA_CORPUS_FILE_H
 
 #include "heed/corpus.h"
 #include "heed/store.h"
 
-#define HEEDI_CORPUS_FORMAT "heed tokens 1"
+#define HEEDI_CORPUS_KIND "tokens"
+#define HEEDI_CORPUS_FORMAT 1
 
 /* The array of a split. */
 const char *heedi_split_name(heed_split split);

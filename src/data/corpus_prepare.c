@@ -202,9 +202,7 @@ static heed_status write_provenance(preparation *p, double valid_share, heed_err
     char digest[HEEDI_DIGEST_TEXT];
     heed_status status = write_sources(p, error);
     if (status == HEED_OK)
-        status = heed_store_write_text(p->store, "/", "format", HEEDI_CORPUS_FORMAT, error);
-    if (status == HEED_OK)
-        status = heed_store_write_text(p->store, "/", "heed_version", HEED_VERSION, error);
+        status = heed_store_write_kind(p->store, HEEDI_CORPUS_KIND, HEEDI_CORPUS_FORMAT, error);
     if (status == HEED_OK)
         status = heed_store_write_number(p->store, "/", "valid_share", valid_share, error);
     digest_of_digests(p->sources, p->n_sources, digest);
