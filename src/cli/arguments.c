@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/table.h"
+
 #define MAX_OPTIONS 16
 #define HELP_KEY 'h'
 
@@ -22,36 +24,12 @@ struct reading { /* what argp's callback works on */
     bool help;
 };
 
-static size_t smallest(size_t a, size_t b, size_t c) {
-    const size_t ab = a < b ? a : b;
-    return ab < c ? ab : c;
-}
-
-/* Optimal string alignment: the least number of insertions, deletions, replacements and swaps of neighbours. */
-static size_t edits(const char *a, const char *b) {
-    enum { LONGEST = 63 };
-    const size_t n_a = strnlen(a, LONGEST), n_b = strnlen(b, LONGEST);
-    size_t row[3][LONGEST + 1]; /* of the last two prefixes of a, and the present one */
-    for (size_t j = 0; j <= n_b; j++)
-        row[0][j] = j;
-    for (size_t i = 1; i <= n_a; i++) {
-        size_t *now = row[i % 3], *before = row[(i + 2) % 3], *earlier = row[(i + 1) % 3];
-        now[0] = i;
-        for (size_t j = 1; j <= n_b; j++) {
-            now[j] = smallest(before[j] + 1, now[j - 1] + 1, before[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && earlier[j - 2] + 1 < now[j])
-                now[j] = earlier[j - 2] + 1;
-        }
-    }
-    return row[n_a % 3][n_b];
-}
-
 int heedi_nearest(const char *word, const char *const *names, size_t n_names) {
     int nearest = -1;
     size_t least = strlen(word) < 3 ? 1 : strlen(word) / 3 + 1; /* farther away is no longer a typo */
     for (size_t i = 0; i < n_names; i++) {
         const bool begins = strlen(word) > 1 && strncmp(word, names[i], strlen(word)) == 0;
-        const size_t distance = begins ? 0 : edits(word, names[i]);
+        const size_t distance = begins ? 0 : heedi_edit_distance(word, names[i]);
         if (distance < least + (nearest < 0)) {
             least = distance;
             nearest = (int)i;

@@ -16,7 +16,10 @@
 
 /* name, whether every rank runs it (otherwise rank 0 alone does), summary. Drives dispatch, `heed --help` and the
  * tests. */
-#define HEED_COMMAND_TABLE(X) X(version, false, "show heed's version and what it runs on")
+#define HEED_COMMAND_TABLE(X)                                                                                          \
+    X(prepare, false, "turn text files into a token store")                                                            \
+    X(config, false, "list all settings, or show those of a config")                                                   \
+    X(version, false, "show heed's version and what it runs on")
 
 typedef struct heedi_cli {
     heed_comm *comm;     /* NULL until ranks are opened */

@@ -14,6 +14,11 @@ MISUSES = [
     (["version", "-x"], r"version: unknown option '-x'"),
     (["version", "--help=3"], r"version: no value may follow option '--help'"),
     (["version", "more"], r"version: unexpected argument 'more'"),
+    (["confg"], r"did you mean 'heed config'\?"),
+    (["prepare"], r"prepare: TEXT\.\.\. is missing"),
+    (["prepare", "-o"], r"prepare: no value after option '-o'"),
+    (["prepare", "--t"], r"prepare: no value after option '--t'"),
+    (["config", "a.ini", "b.ini"], r"config: unexpected argument 'b.ini' \(a setting is written section.key=value"),
     (["line\nbreak"], r"unknown command 'line\?break'"),
 ]
 
