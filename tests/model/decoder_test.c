@@ -1,0 +1,177 @@
+/* The whole model in double: every gradient against five-point differences, tensor by tensor. */
+#include <math.h>
+#include <stdio.h>
+
+#include "fixture.h"
+#include "heed/gemm.h"
+
+#define VOCAB 11
+
+typedef struct variant {
+    const char *name;
+    bool tied, bias, weighted;
+    heed_positions positions;
+    heed_activation activation;
+    double dropout;
+    size_t width, heads, hidden, layers, grain;
+} variant;
+
+static const variant variants[] = {
+    {"plain", false, true, false, HEED_LEARNED, HEED_GELU, 0, 9, 3, 11, 2, 1},
+    {"tied, no biases", true, false, true, HEED_LEARNED, HEED_GELU, 0, 9, 3, 7, 2, 2},
+    {"tied, sinusoidal", true, true, true, HEED_SINUSOIDAL, HEED_GELU_TANH, 0, 5, 1, 13, 2, 4},
+    {"rotary, relu", false, true, true, HEED_ROTARY, HEED_RELU, 0, 8, 2, 6, 2, 3},
+    {"no positions, dropout", true, false, true, HEED_NO_POSITIONS, HEED_GELU_TANH, 0.2, 6, 2, 7, 2, 2},
+    {"dropout everywhere", false, true, true, HEED_LEARNED, HEED_GELU, 0.3, 9, 3, 8, 2, 2},
+    {"one layer, narrow", false, false, false, HEED_ROTARY, HEED_GELU, 0, 6, 3, 1, 1, 5},
+};
+#define N_VARIANTS (sizeof variants / sizeof *variants)
+static const size_t lengths[] = {5, 3, 1, 4, 5, 0}; /* none longer than model.time */
+
+static heed_config config_of(const variant *v) {
+    heed_config config = small_config();
+    config.model.tied = v->tied;
+    config.model.bias = v->bias;
+    config.model.positions = v->positions;
+    config.model.activation = v->activation;
+    config.model.dropout = v->dropout;
+    config.model.width = (int64_t)v->width;
+    config.model.heads = (int64_t)v->heads;
+    config.model.hidden = (int64_t)v->hidden;
+    config.model.layers = (int64_t)v->layers;
+    config.model.time = 5;
+    config.model.init = HEED_INIT_UNIFORM_FAN_IN; /* of order one: differences need smoothness at their own scale */
+    return config;
+}
+
+/* Random gains and biases too, so that none is special. ReLU's units are held away from their kink by large biases,
+ * half of them on and half off. */
+static void fill_weights(heed_model *model, const variant *v) {
+    const heed_config config = config_of(v);
+    const heed_params *params = heed_model_params(model);
+    real *weights = heed_model_weights(model);
+    heed_params_init(params, weights, &config);
+    for (size_t i = 0; i < params->n_tensors; i++) {
+        const heed_tensor *tensor = &params->tensors[i];
+        for (size_t e = 0; e < tensor->size; e++) {
+            const real draw = (real)(test_uniform(40 + (uint32_t)i, (uint32_t)e) - 0.5);
+            if (tensor->role == HEED_ROLE_GAIN || tensor->role == HEED_ROLE_BIAS)
+                weights[tensor->offset + e] += (real)0.6 * draw;
+            if (v->activation == HEED_RELU && strstr(tensor->name, "up.bias"))
+                weights[tensor->offset + e] += e % 2 ? 9 : -9;
+        }
+    }
+}
+
+static heed_model *create(const variant *v, const test_batch *batch, bool training) {
+    heed_error error = HEED_ERROR_INIT;
+    const heed_config config = config_of(v);
+    heed_model *model;
+    assert_int_equal(heed_model_create(&model, &config, VOCAB, batch->batch.rows.n_rows, batch->batch.rows.n_sequences,
+                                       training, &error),
+                     HEED_OK);
+    fill_weights(model, v);
+    return model;
+}
+
+static double total_loss(heed_model *model, const heed_batch *batch, heed_pass pass) {
+    double sequence_loss[64], sum = 0;
+    heed_model_forward(model, batch, pass);
+    heed_model_loss(model, batch, NULL, sequence_loss, NULL);
+    for (size_t s = 0; s < batch->rows.n_sequences; s++)
+        sum += sequence_loss[s];
+    return sum;
+}
+
+/* The gradient of all grains on one rank, tied rows added to their tensors. */
+static void whole_gradient(real *sum, heed_model *model, const heed_batch *batch) {
+    heed_error error = HEED_ERROR_INIT;
+    const heed_params *params = heed_model_params(model);
+    heed_gradient *gradient;
+    double sequence_loss[64];
+    const size_t n = batch->rows.n_grains;
+    assert_int_equal(heed_gradient_create(&gradient, params, 0, n, n, &error), HEED_OK);
+    heed_model_forward(model, batch, HEED_PASS_TRAIN);
+    heed_model_loss(model, batch, gradient, sequence_loss, NULL);
+    heed_model_backward(model, batch, gradient);
+    const real *partial = heed_gradient_partial(gradient, 0);
+    memcpy(sum, partial, params->n_elements * sizeof *sum);
+    for (size_t i = 0; i < params->n_tensors; i++) {
+        const heed_tensor *tensor = &params->tensors[i];
+        for (size_t e = 0; tensor->tied_to >= 0 && e < tensor->size; e++)
+            sum[tensor->offset + e] += partial[tensor->gradient + e];
+    }
+    heed_gradient_destroy(gradient);
+}
+
+/* (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h */
+static double five_point(heed_model *model, const heed_batch *batch, size_t element, double h) {
+    real *weight = heed_model_weights(model) + element;
+    const real keep = *weight;
+    static const double place[4] = {-2, -1, 1, 2}, factor[4] = {1, -8, 8, -1};
+    double sum = 0;
+    for (int i = 0; i < 4; i++) {
+        *weight = (real)((double)keep + place[i] * h);
+        sum += factor[i] * total_loss(model, batch, HEED_PASS_TRAIN);
+    }
+    *weight = keep;
+    return sum / (12 * h);
+}
+
+/* A bias of the keys adds the same to all scores of a query (unless keys turn with their place): its true gradient is
+ * 0. */
+static void assert_keys_have_no_bias(const heed_params *params, const real *gradient, double whole) {
+    const int bias = heed_params_find(params, "block.0.attention.qkv.bias");
+    if (bias < 0)
+        return;
+    const heed_tensor *tensor = &params->tensors[bias];
+    for (size_t e = tensor->size / 3; e < tensor->size / 3 * 2; e++)
+        assert_true(fabs(gradient[tensor->offset + e]) <= 1e-13 * whole);
+}
+
+static void gradients_are_the_slopes_of_the_loss(void **state) {
+    (void)state;
+    static test_batch batch;
+    for (size_t v = 0; v < N_VARIANTS; v++) {
+        test_batch_fill(&batch, lengths, variants[v].grain, VOCAB, variants[v].weighted, (uint32_t)(200 + v));
+        heed_model *model = create(&variants[v], &batch, true);
+        const heed_params *params = heed_model_params(model);
+        real *gradient = malloc(params->n_elements * sizeof *gradient);
+        whole_gradient(gradient, model, &batch.batch);
+        double whole = 0;
+        for (size_t e = 0; e < params->n_elements; e++)
+            whole += gradient[e] * gradient[e];
+        for (size_t i = 0; i < params->n_tensors; i++) {
+            const heed_tensor *tensor = &params->tensors[i];
+            double norm = 0, error = 0;
+            if (tensor->tied_to >= 0)
+                continue;
+            for (size_t e = tensor->offset; e < tensor->offset + tensor->size; e++) {
+                const double slope = five_point(model, &batch.batch, e, 3e-3);
+                norm += slope * slope;
+                error += (slope - gradient[e]) * (slope - gradient[e]);
+            }
+            const double allowed = 1e-7 * fmax(sqrt(norm), 1e-8 * sqrt(whole));
+            if (!(sqrt(error) <= allowed))
+                fail_msg("%s: %s: |gradient - differences| = %g, allowed %g (norm %g of %g)", variants[v].name,
+                         tensor->name, sqrt(error), allowed, sqrt(norm), sqrt(whole));
+        }
+        if (variants[v].positions != HEED_ROTARY)
+            assert_keys_have_no_bias(params, gradient, sqrt(whole));
+        free(gradient);
+        heed_model_destroy(model);
+    }
+}
+
+static int start(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    return heed_gemm_open(heed_gemm_best(), 1, &error);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_are_the_slopes_of_the_loss),
+    };
+    return cmocka_run_group_tests(tests, start, NULL);
+}
