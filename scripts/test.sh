@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs the test suite.
+#
+#   scripts/test.sh                everything but tests with the label `slow` (below 10 minutes on 2 cores)
+#   scripts/test.sh -L slow        those
+#   scripts/test.sh -R gemm        what ctest understands is passed on
+#   HEED_WERROR=ON scripts/test.sh warnings are errors
+set -euo pipefail
+# shellcheck source=scripts/setup.sh
+. "$(dirname "$0")/setup.sh"
+
+install_what_is_missing "${packages_build[@]}" "${packages_test[@]}"
+configure HEED_TESTS=ON "HEED_WERROR=${HEED_WERROR:-OFF}"
+compile all
+
+labels=(-LE slow)
+for argument in "$@"; do
+    case $argument in -L* | --label*) labels=() ;; esac
+done
+exec ctest --test-dir "$build" --output-on-failure --parallel "$(nproc)" "${labels[@]}" "$@"
