@@ -53,10 +53,11 @@ const heedi_field heedi_fields[] = {
     {BOOL(model, bias, no), .unit = "",
      .meaning = "yes: linear layers and layer norms have biases"},
     {CHOICE(model, init, gpt2, "gpt2|xavier|uniform_fan_in"), .unit = "",
-     .meaning = "initial weights: normal of model.init_std, less for what is added to the residual (GPT-2); uniform by fan-in and "
-                "fan-out (Glorot and Bengio 2010); uniform by fan-in (PyTorch's default)"},
+     .meaning = "initial weights. gpt2: normal of model.init_std, less for what is added to the residual; xavier: matrices uniform "
+                "by inputs and outputs (Glorot and Bengio 2010), tables normal of model.init_std; uniform_fan_in: PyTorch's "
+                "defaults, matrices uniform by inputs, tables normal of 1"},
     {REAL(model, init_std, 0.02, 0, 10), .above_low = true, .unit = "",
-     .meaning = "standard deviation of initial weights"},
+     .meaning = "standard deviation of initial weights, where model.init leaves it open"},
 
     {TEXT(data, text, ""), .unit = "",
      .meaning = "text file to learn, UTF-8; training prepares it by itself"},

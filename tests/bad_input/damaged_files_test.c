@@ -1,0 +1,210 @@
+/* Every damage to every kind of file: the reader refuses it with one line that names the file, or the damage is one
+ * that the reader need not see. What may pass is listed, and must pass: the list says what a reader relies on. */
+#include <fnmatch.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "damage.h"
+#include "heed/checkpoint.h"
+#include "heed/corpus.h"
+#include "heed/params.h"
+#include "heed/tokenizer.h"
+
+#define BAD "damaged.h5"
+
+typedef struct reader {
+    heed_status (*read)(const char *path, heed_error *error);
+    const char *const *tolerated; /* patterns of damages that are none to this reader, NULL at the end */
+    bool *met;                    /* which of them came */
+    size_t n_refused, n_passed, n_wrong;
+} reader;
+
+static void complain(reader *r, const char *what, const char *about, const heed_error *error) {
+    print_error("%s: %s: %s (%s)\n", what, about, error->message, error->hint);
+    r->n_wrong++;
+}
+
+static bool is_tolerated(reader *r, const char *what) {
+    for (size_t i = 0; r->tolerated[i]; i++)
+        if (fnmatch(r->tolerated[i], what, 0) == 0)
+            return r->met[i] = true;
+    return false;
+}
+
+static void try_reader(void *context, const char *what) {
+    reader *r = context;
+    heed_error error = HEED_ERROR_INIT;
+    const heed_status status = r->read(BAD, &error);
+    const bool tolerated = is_tolerated(r, what);
+    if (status != error.status)
+        complain(r, what, "status and error differ", &error);
+    else if (status == HEED_OK && !tolerated)
+        complain(r, what, "is not noticed", &error);
+    else if (status != HEED_OK && tolerated)
+        complain(r, what, "should not matter", &error);
+    else if (status != HEED_OK && status != HEED_DATA && status != HEED_NOT_FOUND && status != HEED_CONFIG)
+        complain(r, what, heed_status_name(status), &error);
+    else if (status != HEED_OK && (strncmp(error.message, BAD ":", strlen(BAD ":")) != 0))
+        complain(r, what, "does not start with the file", &error);
+    else
+        *(status == HEED_OK ? &r->n_passed : &r->n_refused) += 1;
+}
+
+/* Reads every damaged version of the sound file at path. */
+static void check_reader(const char *path, heed_status (*read)(const char *path, heed_error *error),
+                         const char *const *tolerated) {
+    heed_error error = HEED_ERROR_INIT;
+    bool met[64] = {false};
+    reader r = {.read = read, .tolerated = tolerated, .met = met};
+    if (read(path, &error) != HEED_OK)
+        fail_msg("%s", error.message);
+    const size_t n = damage_each(path, BAD, try_reader, &r);
+    for (size_t i = 0; tolerated[i]; i++)
+        if (!met[i])
+            fail_msg("no damage is like %s", tolerated[i]);
+    print_message("%zu damages: %zu refused, %zu need not be seen, %zu wrong\n", n, r.n_refused, r.n_passed, r.n_wrong);
+    assert_int_equal(r.n_wrong, 0);
+    assert_true(r.n_refused > 80);
+}
+
+/* --- token store ------------------------------------------------------------------------------------------------ */
+
+static void make_tokens(void) {
+    heed_error error = HEED_ERROR_INIT;
+    FILE *text = fopen("text.txt", "w");
+    for (int i = 0; i < 40; i++)
+        fprintf(text, "Call me Ishma\xC3\xABl, %d.\n", i);
+    fclose(text);
+    if (heed_corpus_prepare("tokens.h5", (const char *[]){"text.txt"}, 1, HEED_TOKENIZER_CHAR, 0.25, &error) != HEED_OK)
+        fail_msg("%s", error.message);
+}
+
+/* As training does: open, then every token. */
+static heed_status read_tokens(const char *path, heed_error *error) {
+    heed_corpus *corpus;
+    heed_status status = heed_corpus_open(&corpus, path, error);
+    if (status != HEED_OK)
+        return status;
+    for (int split = 0; split < 2 && status == HEED_OK; split++) {
+        const size_t n = heed_corpus_tokens(corpus, (heed_split)split);
+        assert_true(n < 100000);
+        int32_t *tokens = malloc((n + 1) * sizeof *tokens);
+        status = heed_corpus_read(corpus, (heed_split)split, 0, n, tokens, error);
+        free(tokens);
+    }
+    heed_corpus_close(corpus);
+    return status;
+}
+
+static void damaged_token_stores(void **state) {
+    (void)state;
+    static const char *const tolerated[] = {
+        "/texts/*", /* where the text came from: told, not relied on */
+        "/ texts_digest: *",
+        "/ heed_version: *",
+        "/ valid_share: *",
+        "/train: has a row *", /* another text, as sound */
+        "/valid: has a row *",
+        "/train: has no rows", /* the batcher says how many tokens it needs */
+        "/valid: has no rows",
+        NULL,
+    };
+    make_tokens();
+    check_reader("tokens.h5", read_tokens, tolerated);
+}
+
+/* --- checkpoint ------------------------------------------------------------------------------------------------- */
+
+static heed_params *params;
+static real *arena[3];
+
+static heed_config small_model(void) {
+    heed_config config;
+    heed_config_defaults(&config);
+    config.model.layers = 1;
+    config.model.heads = 2;
+    config.model.width = 6;
+    config.model.time = 5;
+    config.model.bias = true;
+    assert_int_equal(heed_config_resolve(&config, NULL), HEED_OK);
+    return config;
+}
+
+static void make_checkpoint(void) {
+    heed_error error = HEED_ERROR_INIT;
+    heed_tokenizer *tokenizer;
+    const heed_config config = small_model();
+    const char text[] = "there she blows";
+    assert_int_equal(heed_tokenizer_learn(&tokenizer, HEED_TOKENIZER_CHAR, "text", text, strlen(text), &error),
+                     HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, heed_tokenizer_vocab(tokenizer), &error), HEED_OK);
+    for (int i = 0; i < 3; i++)
+        arena[i] = calloc(params->n_elements, sizeof(real));
+    heed_params_init(params, arena[0], &config);
+    heed_checkpoint_state state = {.step = 7, .valid_loss = 2, .best_loss = 1.5, .best_step = 5, .kernel = "skx"};
+    strcpy(state.data_digest, "0123456789abcdef0123456789abcdef");
+    state.config_text = heed_config_text(&config);
+    const heed_checkpoint_arenas arenas = {params, arena[0], arena[1], arena[2]};
+    if (heed_checkpoint_write("checkpoints", &state, &arenas, tokenizer, &error) != HEED_OK)
+        fail_msg("%s", error.message);
+    heed_checkpoint_state_reset(&state);
+    heed_tokenizer_destroy(tokenizer);
+}
+
+/* As resuming does: state, configuration, arenas, tokenizer. */
+static heed_status read_checkpoint(const char *path, heed_error *error) {
+    heed_checkpoint_state state;
+    heed_tokenizer *tokenizer = NULL;
+    heed_config config;
+    const heed_checkpoint_arenas arenas = {params, arena[0], arena[1], arena[2]};
+    heed_status status = heed_checkpoint_read_state(path, &state, error);
+    if (status != HEED_OK)
+        return status;
+    heed_config_defaults(&config);
+    status = heed_config_read_text(&config, path, state.config_text, error);
+    if (status == HEED_OK)
+        status = heed_checkpoint_read(path, &arenas, &tokenizer, error);
+    heed_tokenizer_destroy(tokenizer);
+    heed_checkpoint_state_reset(&state);
+    return status;
+}
+
+static void damaged_checkpoints(void **state) {
+    (void)state;
+    static const char *const tolerated[] = {
+        "/ blis: *", /* what wrote it: told, not relied on */
+        "/ hdf5: *",
+        "/ mpi: *",
+        "/ heed_version: *",
+        "/ kernel: is as *",             /* compared with the one that runs, and warned of */
+        "/ data_digest: is as *",        /* compared with the token store's */
+        "/ config: is as low as can be", /* an empty text means all defaults, which the tensors then contradict */
+        "/ step: is as high as can be",
+        "/ best_step: is as high as can be",
+        "/ valid_loss: is as *", /* not a number = none was measured */
+        "/ best_loss: is as *",
+        NULL,
+    };
+    make_checkpoint();
+    check_reader("checkpoints/step-00000007.h5", read_checkpoint, tolerated);
+    for (int i = 0; i < 3; i++)
+        free(arena[i]);
+    heed_params_destroy(params);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damaged_token_stores),
+        cmocka_unit_test(damaged_checkpoints),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
