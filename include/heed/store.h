@@ -30,6 +30,7 @@ typedef enum heed_type {
     HEED_TYPE_FLOAT16, /* uint16_t in memory, holding IEEE 754 binary16 bits */
     HEED_TYPE_FLOAT32,
     HEED_TYPE_FLOAT64,
+    HEED_TYPE_CHAR,  /* char: one byte of text; netCDF's strings are arrays of it with a dimension for the bytes */
     HEED_TYPE_STRING /* const char *: UTF-8, stored with fixed length padded by NUL */
 } heed_type;
 #ifdef HEED_DOUBLE
@@ -137,5 +138,6 @@ float heed_half_value(uint16_t half);
 /* n values divided by scale, where scale = max |x| / 2^14 over the finite x, or 1 when all are zero; returns the scale.
  * The inverse of one value is heed_half_value(h) * scale. */
 float heed_half_pack(uint16_t *half, const real *x, size_t n);
+void heed_half_pack_as(uint16_t *half, const real *x, size_t n, float scale); /* with a scale that is given */
 
 #endif

@@ -79,27 +79,27 @@ heed_status heedi_store_fail(heed_store *store, const char *name, const char *do
 /* --- types ------------------------------------------------------------------------------------------------------ */
 
 size_t heed_type_bytes(heed_type type) {
-    static const size_t bytes[] = {1, 2, 4, 8, 8, 2, 4, 8, sizeof(char *)};
+    static const size_t bytes[] = {1, 2, 4, 8, 8, 2, 4, 8, 1, sizeof(char *)};
     HEED_CHECK(type <= HEED_TYPE_STRING);
     return bytes[type];
 }
 
 const char *heed_type_name(heed_type type) {
     static const char *const name[] = {"uint8",   "uint16",  "int32",   "int64", "uint64",
-                                       "float16", "float32", "float64", "string"};
+                                       "float16", "float32", "float64", "char",  "string"};
     return type <= HEED_TYPE_STRING ? name[type] : "?";
 }
 
 hid_t heedi_type_on_disk(heed_type type) {
-    const hid_t id[] = {H5T_STD_U8LE,  H5T_STD_U16LE, H5T_STD_I32LE,  H5T_STD_I64LE,
-                        H5T_STD_U64LE, half_on_disk,  H5T_IEEE_F32LE, H5T_IEEE_F64LE};
+    const hid_t id[] = {H5T_STD_U8LE, H5T_STD_U16LE,  H5T_STD_I32LE,  H5T_STD_I64LE, H5T_STD_U64LE,
+                        half_on_disk, H5T_IEEE_F32LE, H5T_IEEE_F64LE, H5T_C_S1};
     HEED_CHECK(type < HEED_TYPE_STRING);
     return id[type];
 }
 
 hid_t heedi_type_in_memory(heed_type type) {
-    const hid_t id[] = {H5T_NATIVE_UINT8,  H5T_NATIVE_UINT16, H5T_NATIVE_INT32, H5T_NATIVE_INT64,
-                        H5T_NATIVE_UINT64, half_in_memory,    H5T_NATIVE_FLOAT, H5T_NATIVE_DOUBLE};
+    const hid_t id[] = {H5T_NATIVE_UINT8, H5T_NATIVE_UINT16, H5T_NATIVE_INT32,  H5T_NATIVE_INT64, H5T_NATIVE_UINT64,
+                        half_in_memory,   H5T_NATIVE_FLOAT,  H5T_NATIVE_DOUBLE, H5T_C_S1};
     HEED_CHECK(type < HEED_TYPE_STRING);
     return id[type];
 }

@@ -77,3 +77,7 @@ float heed_half_pack(uint16_t *half, const real *x, size_t n) {
     pack(half, x, n, scale);
     return scale;
 }
+
+void heed_half_pack_as(uint16_t *half, const real *x, size_t n, float scale) {
+    pack(half, x, n, scale);
+}

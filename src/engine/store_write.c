@@ -10,6 +10,7 @@
 #include "store_private.h"
 
 #define CHUNK_BYTES ((size_t)1 << 20)
+#define SMALL_ROW_BYTES ((size_t)64 << 10)
 #define SLICE_BYTES ((size_t)4 << 20) /* written under one turn of the lock */
 #define DEFLATE_LEVEL 1
 
@@ -32,14 +33,14 @@ static bool make_groups(heed_store *store, const char *name) {
     return ok;
 }
 
-/* Whole trailing dimensions while they fit CHUNK_BYTES, then a part of the next one, then 1. */
+/* Whole trailing dimensions while they fit CHUNK_BYTES, then a part of the next one, then 1. Rows of the first
+ * dimension share a chunk only if they are small: rows are often written one at a time. */
 static void chunk_of(hsize_t *chunk, int n_dims, const size_t *dims, size_t element_bytes) {
-    size_t room = CHUNK_BYTES / element_bytes;
+    size_t bytes = element_bytes; /* of what was taken so far */
     for (int d = n_dims - 1; d >= 0; d--) {
-        chunk[d] = dims[d] < room ? dims[d] : room;
-        room /= chunk[d];
-        if (chunk[d] < dims[d] || room == 0)
-            room = 1;
+        const size_t fit = d == 0 && bytes > SMALL_ROW_BYTES ? 1 : CHUNK_BYTES / bytes;
+        chunk[d] = dims[d] < fit ? dims[d] : (fit > 0 ? fit : 1);
+        bytes *= chunk[d];
     }
 }
 

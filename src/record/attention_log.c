@@ -1,0 +1,165 @@
+/* Writing one file of the attention log. */
+#include "heed/attention_log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#include "heed/config.h"
+#include "record/attention_log.h"
+#include "record/attention_maps.h"
+#include "record/step_files.h"
+
+/* Everything of a file that is not in the maps already. */
+typedef struct content {
+    int64_t step;
+    int64_t *count;                       /* 0, 1, 2, ...: coordinates */
+    double *statistic[HEED_N_STATISTICS]; /* (layers, heads) each */
+    int64_t *length;                      /* (probes) */
+    int32_t *token, *target;              /* (probes, time) */
+    char **piece;                         /* (probes, time): each token as text */
+    char *text;                           /* the same as (probes, time, bytes), padded with NUL */
+    uint8_t *byte;                        /* (bytes), all zero */
+    size_t n_tokens, bytes;               /* probes * time; of the longest text */
+} content;
+
+static void content_free(content *c) {
+    for (size_t i = 0; c->piece && i < c->n_tokens; i++)
+        free(c->piece[i]);
+    for (int k = 0; k < HEED_N_STATISTICS; k++)
+        free(c->statistic[k]);
+    free(c->count);
+    free(c->length);
+    free(c->token);
+    free(c->target);
+    free(c->piece);
+    free(c->text);
+    free(c->byte);
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static bool content_alloc(content *c, const heed_attention_maps *maps) {
+    const size_t most = larger(larger(maps->probes, maps->layers), larger(maps->heads, maps->time));
+    bool complete = true;
+    c->n_tokens = maps->probes * maps->time;
+    for (int k = 0; k < HEED_N_STATISTICS; k++)
+        complete = (c->statistic[k] = calloc(maps->layers * maps->heads, sizeof(double))) && complete;
+    c->count = calloc(most, sizeof *c->count);
+    c->length = calloc(maps->probes, sizeof *c->length);
+    c->token = calloc(c->n_tokens, sizeof *c->token);
+    c->target = calloc(c->n_tokens, sizeof *c->target);
+    c->piece = calloc(c->n_tokens, sizeof *c->piece);
+    for (size_t i = 0; c->count && i < most; i++)
+        c->count[i] = (int64_t)i;
+    return complete && c->count && c->length && c->token && c->target && c->piece;
+}
+
+/* The text of a token for people: UTF-8 as it is, other bytes (and NUL, which ends strings) as \xNN. */
+static char *readable(const char *piece, size_t bytes) {
+    char *text = malloc(4 * bytes + 1), *to = text;
+    for (size_t at = 0; text && at < bytes;) {
+        utf8proc_int32_t code;
+        const utf8proc_ssize_t used =
+            utf8proc_iterate((const utf8proc_uint8_t *)piece + at, (utf8proc_ssize_t)(bytes - at), &code);
+        if (used > 0 && code != 0) {
+            memcpy(to, piece + at, (size_t)used);
+            to += used, at += (size_t)used;
+        } else {
+            to += sprintf(to, "\\x%02x", (unsigned char)piece[at++]);
+        }
+    }
+    if (text)
+        *to = 0;
+    return text;
+}
+
+static bool fill_tokens(content *c, const heed_batch *probes, const heed_tokenizer *tokenizer, size_t n_probes,
+                        size_t time) {
+    for (size_t p = 0; p < n_probes; p++) {
+        const size_t length = p < probes->rows.n_sequences ? heed_length(&probes->rows, p) : 0;
+        c->length[p] = (int64_t)length;
+        for (size_t i = 0; i < time; i++) {
+            const size_t at = p * time + i, row = i < length ? probes->rows.first_row[p] + i : 0;
+            c->token[at] = i < length ? probes->token[row] : -1;
+            c->target[at] = i < length ? probes->target[row] : -1;
+            size_t bytes = 0;
+            const char *piece = i < length ? heed_tokenizer_piece(tokenizer, c->token[at], &bytes) : NULL;
+            if (!(c->piece[at] = readable(piece ? piece : "", piece ? bytes : 0)))
+                return false;
+        }
+    }
+    c->bytes = 1;
+    for (size_t i = 0; i < c->n_tokens; i++)
+        c->bytes = larger(c->bytes, strlen(c->piece[i]));
+    c->text = calloc(c->n_tokens, c->bytes);
+    c->byte = calloc(c->bytes, 1);
+    for (size_t i = 0; c->text && i < c->n_tokens; i++)
+        memcpy(c->text + i * c->bytes, c->piece[i], strlen(c->piece[i]));
+    return c->text && c->byte;
+}
+
+static heed_status write_arrays(heed_store *store, const heed_attention_maps *maps, const content *c,
+                                heed_error *error) {
+    const heedi_log_sizes sizes = {1, maps->probes, maps->layers, maps->heads, maps->time, c->bytes};
+    const void *data[HEEDI_LOG_N] = {
+        [HEEDI_LOG_STEP] = &c->step,    [HEEDI_LOG_LENGTH] = c->length, [HEEDI_LOG_TOKEN] = c->token,
+        [HEEDI_LOG_TARGET] = c->target, [HEEDI_LOG_TEXT] = c->text,     [HEEDI_LOG_BYTE] = c->byte};
+    for (int id = HEEDI_LOG_PROBE; id <= HEEDI_LOG_KEY; id++)
+        data[id] = c->count;
+    for (int k = 0; k < HEEDI_N_MAPS; k++) {
+        data[HEEDI_LOG_MAP + k] = maps->half[k];
+        data[HEEDI_LOG_SCALE + k] = maps->scale[k];
+    }
+    for (int k = 0; k < HEED_N_STATISTICS; k++)
+        data[HEEDI_LOG_STATISTIC + k] = c->statistic[k];
+    heed_status status = HEED_OK;
+    for (int id = 0; id < HEEDI_LOG_N && status == HEED_OK; id++) {
+        size_t dims[HEED_STORE_MAX_DIMS], n;
+        const int n_dims = heedi_log_shape(dims, &n, (heedi_log_id)id, &sizes);
+        status = heed_store_write(store, heedi_log_table[id].name, heedi_log_table[id].type, n_dims, dims, data[id],
+                                  heedi_log_deflates((heedi_log_id)id), error);
+    }
+    return status;
+}
+
+static heed_status write_file(const char *run_dir, const content *c, const heed_attention_maps *maps,
+                              const char *config_text, heed_error *error) {
+    char folder[HEED_PATH_MAX], path[HEED_PATH_MAX];
+    heed_store *store;
+    if (snprintf(folder, sizeof folder, "%s/attention", run_dir) >= HEED_PATH_MAX)
+        return heed_fail(error, HEED_CREATE, "%s: the name of this folder is too long", run_dir);
+    heed_status status = heedi_make_folder(folder, error);
+    if (status == HEED_OK)
+        status = heedi_step_path(path, folder, (uint64_t)c->step, error);
+    if (status == HEED_OK)
+        status = heed_store_create(&store, path, error);
+    if (status != HEED_OK)
+        return status;
+    status = write_arrays(store, maps, c, error);
+    if (status == HEED_OK)
+        status = heedi_log_annotate(store, config_text, error);
+    if (status == HEED_OK)
+        return heed_store_seal(store, error);
+    heed_store_discard(store);
+    return status;
+}
+
+heed_status heed_attention_log_write(const char *run_dir, uint64_t step, const heed_attention_maps *maps,
+                                     const double *statistics, const heed_batch *probes,
+                                     const heed_tokenizer *tokenizer, const char *config_text, heed_error *error) {
+    content c = {.step = (int64_t)step};
+    heed_status status = HEED_OK;
+    if (!content_alloc(&c, maps) || !fill_tokens(&c, probes, tokenizer, maps->probes, maps->time))
+        status = heed_fail(error, HEED_MEMORY, "%s: attention log: out of memory", run_dir);
+    for (size_t h = 0; status == HEED_OK && h < maps->layers * maps->heads; h++)
+        for (size_t k = 0; k < HEED_N_STATISTICS; k++)
+            c.statistic[k][h] = statistics[h * HEED_N_STATISTICS + k];
+    if (status == HEED_OK)
+        status = write_file(run_dir, &c, maps, config_text, error);
+    content_free(&c);
+    return status;
+}

@@ -1,0 +1,53 @@
+/* What a file of the attention log holds, as one table: writing and merging follow it. */
+#ifndef HEED_RECORD_ATTENTION_LOG_H
+#define HEED_RECORD_ATTENTION_LOG_H
+
+#include "heed/store.h"
+
+#define HEEDI_LOG_KIND "attention log"
+#define HEEDI_LOG_FORMAT 1
+
+/* In this order in the table. */
+typedef enum heedi_log_id {
+    HEEDI_LOG_STEP,
+    HEEDI_LOG_PROBE,
+    HEEDI_LOG_LAYER,
+    HEEDI_LOG_HEAD,
+    HEEDI_LOG_QUERY,
+    HEEDI_LOG_KEY,
+    HEEDI_LOG_BYTE,                             /* dimension of the tokens' text, in netCDF's manner */
+    HEEDI_LOG_MAP,                              /* and the other maps */
+    HEEDI_LOG_SCALE = HEEDI_LOG_MAP + 3,        /* of each map */
+    HEEDI_LOG_STATISTIC = HEEDI_LOG_SCALE + 3,  /* and the other statistics of heads */
+    HEEDI_LOG_LENGTH = HEEDI_LOG_STATISTIC + 5, /* of the probes */
+    HEEDI_LOG_TOKEN,
+    HEEDI_LOG_TARGET,
+    HEEDI_LOG_TEXT,
+    HEEDI_LOG_N
+} heedi_log_id;
+
+typedef struct heedi_log_array {
+    const char *name;
+    heed_type type;
+    const char *dims; /* a letter each: step, probe, layer, head, query, key, byte */
+    const char *units;
+    const char *meaning;
+} heedi_log_array;
+
+extern const heedi_log_array heedi_log_table[HEEDI_LOG_N];
+
+typedef struct heedi_log_sizes {
+    size_t steps, probes, layers, heads, time, bytes;
+} heedi_log_sizes;
+
+/* Shape of an array; returns the number of its dimensions, and of its elements. */
+int heedi_log_shape(size_t dims[HEED_STORE_MAX_DIMS], size_t *n_elements, heedi_log_id id,
+                    const heedi_log_sizes *sizes);
+
+/* The maps are large and are compressed. */
+bool heedi_log_deflates(heedi_log_id id);
+
+/* The attributes of the file and of all arrays, and their dimension scales, once the arrays are there. */
+heed_status heedi_log_annotate(heed_store *store, const char *config_text, heed_error *error);
+
+#endif

@@ -1,0 +1,105 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "record/attention_log.h"
+
+const heedi_log_array heedi_log_table[HEEDI_LOG_N] = {
+    {"step", HEED_TYPE_INT64, "s", "1", "training steps done"},
+    {"probe", HEED_TYPE_INT64, "p", "1", "number of the probe sequence"},
+    {"layer", HEED_TYPE_INT64, "l", "1", "number of the layer, from the input"},
+    {"head", HEED_TYPE_INT64, "h", "1", "number of the attention head"},
+    {"query", HEED_TYPE_INT64, "q", "1", "position of the token that attends"},
+    {"key", HEED_TYPE_INT64, "k", "1", "position of the token that is attended to"},
+    {"token_byte", HEED_TYPE_UINT8, "b", "1", "bytes of a token's text"},
+    {"attention", HEED_TYPE_FLOAT16, "splhqk", "1", "attention weight a_ij"},
+    {"advantage", HEED_TYPE_FLOAT16, "splhqk", "nat",
+     "A_ij = g_i . (o_i - v_j), divided by advantage_scale: fall of the loss if the query drew this key's value alone"},
+    {"credit", HEED_TYPE_FLOAT16, "splhqk", "nat",
+     "c_ij = a_ij A_ij, divided by credit_scale: minus the gradient of the loss by the score"},
+    {"attention_scale", HEED_TYPE_FLOAT32, "splh", "1", "factor of attention: always 1"},
+    {"advantage_scale", HEED_TYPE_FLOAT32, "splh", "1", "factor of advantage"},
+    {"credit_scale", HEED_TYPE_FLOAT32, "splh", "1", "factor of credit"},
+    {"entropy", HEED_TYPE_FLOAT64, "slh", "nat", "entropy of a query's weights, mean over the global batch"},
+    {"distance", HEED_TYPE_FLOAT64, "slh", "token", "distance from query to key, weighted by attention, mean"},
+    {"top1", HEED_TYPE_FLOAT64, "slh", "1", "a query's largest weight, mean"},
+    {"previous", HEED_TYPE_FLOAT64, "slh", "1", "weight of the token before the query, mean"},
+    {"credit_size", HEED_TYPE_FLOAT64, "slh", "nat", "sum of |credit| over a query's keys, mean"},
+    {"probe_length", HEED_TYPE_INT64, "p", "token", "tokens of the probe"},
+    {"token", HEED_TYPE_INT32, "pq", "1", "number of the token; -1 past the probe's end"},
+    {"target", HEED_TYPE_INT32, "pq", "1", "number of the token that follows; -1 past the probe's end"},
+    {"token_text", HEED_TYPE_CHAR, "pqb", "1", "text of the token; bytes that are not UTF-8 as \\xNN"},
+};
+
+int heedi_log_shape(size_t dims[HEED_STORE_MAX_DIMS], size_t *n_elements, heedi_log_id id,
+                    const heedi_log_sizes *sizes) {
+    const char *letters = heedi_log_table[id].dims;
+    int n_dims = 0;
+    *n_elements = 1;
+    for (; letters[n_dims]; n_dims++) {
+        const char letter = letters[n_dims];
+        const size_t size = letter == 's'   ? sizes->steps
+                            : letter == 'p' ? sizes->probes
+                            : letter == 'l' ? sizes->layers
+                            : letter == 'h' ? sizes->heads
+                            : letter == 'b' ? sizes->bytes
+                                            : sizes->time;
+        dims[n_dims] = size;
+        *n_elements *= size;
+    }
+    return n_dims;
+}
+
+bool heedi_log_deflates(heedi_log_id id) {
+    return id >= HEEDI_LOG_MAP && id < HEEDI_LOG_SCALE;
+}
+
+/* The coordinate that a letter stands for is the array with this letter alone as its dimensions. */
+static const char *scale_of(char letter) {
+    for (int id = HEEDI_LOG_STEP; id <= HEEDI_LOG_BYTE; id++)
+        if (heedi_log_table[id].dims[0] == letter)
+            return heedi_log_table[id].name;
+    return NULL;
+}
+
+static heed_status annotate_array(heed_store *store, heedi_log_id id, heed_error *error) {
+    const heedi_log_array *array = &heedi_log_table[id];
+    heed_status status = heed_store_write_text(store, array->name, "long_name", array->meaning, error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(store, array->name, "units", array->units, error);
+    if (status == HEED_OK && heedi_log_deflates(id)) /* what xarray shall take as coordinates, not as data */
+        status =
+            heed_store_write_text(store, array->name, "coordinates", "probe_length token target token_text", error);
+    if (status == HEED_OK && array->type == HEED_TYPE_CHAR) /* by which xarray and netCDF know UTF-8 */
+        status = heed_store_write_text(store, array->name, "_Encoding", "utf-8", error);
+    for (int d = 0; id > HEEDI_LOG_BYTE && array->dims[d] && status == HEED_OK; d++)
+        status = heed_store_attach_scale(store, array->name, d, scale_of(array->dims[d]), error);
+    return status;
+}
+
+/* A dimension without values: netCDF knows it by this text, 53 letters and the length in 10. */
+static heed_status make_plain_dimension(heed_store *store, heedi_log_id id, heed_error *error) {
+    char label[80];
+    heed_array array;
+    const heed_status status = heed_store_describe(store, heedi_log_table[id].name, &array, error);
+    if (status != HEED_OK)
+        return status;
+    snprintf(label, sizeof label, "This is a netCDF dimension but not a netCDF variable.%10zu", array.dims[0]);
+    return heed_store_make_scale(store, heedi_log_table[id].name, label, error);
+}
+
+heed_status heedi_log_annotate(heed_store *store, const char *config_text, heed_error *error) {
+    heed_status status = heed_store_write_kind(store, HEEDI_LOG_KIND, HEEDI_LOG_FORMAT, error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(store, "/", "Conventions", "CF-1.8", error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(store, "/", "title", "What the attention of a transformer learns", error);
+    if (status == HEED_OK)
+        status = heed_store_write_text(store, "/", "config", config_text, error);
+    for (int id = HEEDI_LOG_STEP; id <= HEEDI_LOG_KEY && status == HEED_OK; id++)
+        status = heed_store_make_scale(store, heedi_log_table[id].name, heedi_log_table[id].name, error);
+    if (status == HEED_OK)
+        status = make_plain_dimension(store, HEEDI_LOG_BYTE, error);
+    for (int id = 0; id < HEEDI_LOG_N && status == HEED_OK; id++)
+        status = annotate_array(store, (heedi_log_id)id, error);
+    return status;
+}
