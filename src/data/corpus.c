@@ -58,8 +58,8 @@ static heed_status read_digest(heed_corpus *corpus, heed_error *error) {
         return status;
     if (strlen(corpus->digest) != HEEDI_DIGEST_TEXT - 1 ||
         strspn(corpus->digest, "0123456789abcdef") != HEEDI_DIGEST_TEXT - 1)
-        return heed_fail(error, HEED_DATA, "%s: digest = %s: expected %d hexadecimal digits",
-                         heed_store_path(corpus->store), corpus->digest, HEEDI_DIGEST_TEXT - 1);
+        return heed_fail(error, HEED_DATA, "%s: attribute digest: expected %d hexadecimal digits",
+                         heed_store_path(corpus->store), HEEDI_DIGEST_TEXT - 1);
     return HEED_OK;
 }
 

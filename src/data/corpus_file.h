@@ -11,7 +11,7 @@
 #include "heed/corpus.h"
 #include "heed/store.h"
 
-#define HEEDI_CORPUS_KIND "tokens"
+#define HEEDI_CORPUS_KIND "token store"
 #define HEEDI_CORPUS_FORMAT 1
 
 /* The array of a split. */

@@ -25,15 +25,12 @@ static heed_status settle(heed_tokenizer *tokenizer, heed_error *error) {
 }
 
 static const char *adopt(heed_tokenizer *tokenizer, size_t *token) {
-    *token = 0;
-    if (tokenizer->n_vocab != 256)
-        return "a byte tokenizer has 256 tokens";
-    for (size_t t = 0; t < 256; t++) {
+    for (size_t t = 0; t < tokenizer->n_vocab; t++) {
         *token = t;
         if (tokenizer->first[t + 1] - tokenizer->first[t] != 1 || (unsigned char)tokenizer->bytes[t] != t)
-            return "token t of a byte tokenizer is byte t";
+            return "does not stand for the byte of that number";
     }
-    return NULL;
+    return tokenizer->n_vocab == 256 ? NULL : "is the last one: a byte tokenizer has 256 tokens";
 }
 
 static heed_status encode(const heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,

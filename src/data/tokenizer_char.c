@@ -57,9 +57,9 @@ static const char *adopt(heed_tokenizer *tokenizer, size_t *token) {
         const size_t length = (size_t)(tokenizer->first[t + 1] - tokenizer->first[t]);
         *token = t;
         if (length == 0 || heedi_utf8_next(tokenizer->bytes + tokenizer->first[t], length, &code) != length)
-            return "not one character in UTF-8";
+            return "is not one character in UTF-8";
         if (code <= last)
-            return "the characters do not ascend";
+            return "does not come after the one before it: characters ascend";
         tokenizer->of_code[code] = (int32_t)t + 1;
         last = code;
     }

@@ -36,31 +36,31 @@ static heed_status read_kind(heed_tokenizer_kind *kind, heed_store *store, const
     const heed_status status = heed_store_read_text(store, group, "kind", 32, &name, error);
     if (status != HEED_OK)
         return status;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(name, heedi_rules_of(kinds[i])->name) == 0) {
-            *kind = kinds[i];
-            free(name);
-            return HEED_OK;
-        }
-    heed_fail(error, HEED_DATA, "%s: %s kind = %s: not a tokenizer that this version knows", heed_store_path(store),
-              group, name);
-    free(name);
-    return HEED_DATA;
+    bool known = false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !known; i++) {
+        *kind = kinds[i];
+        known = strcmp(name, heedi_rules_of(kinds[i])->name) == 0;
+    }
+    free(name); /* not shown: a hostile one could hold anything */
+    if (!known)
+        return heed_fail(error, HEED_DATA, "%s: %s: its kind is not one that this version knows (char, byte)",
+                         heed_store_path(store), group);
+    return HEED_OK;
 }
 
-/* The length of a 1-d array of the given type and of at least one and at most `limit` elements. */
-static heed_status read_length(size_t *length, heed_store *store, const char *name, heed_type type, size_t limit,
-                               heed_error *error) {
+/* The length of a 1-d array of the given type that has from `least` to `most` elements. */
+static heed_status read_length(size_t *length, heed_store *store, const char *name, heed_type type, size_t least,
+                               size_t most, heed_error *error) {
     heed_array array;
     const heed_status status = heed_store_describe(store, name, &array, error);
     if (status != HEED_OK)
         return status;
     if (array.type != type || array.n_dims != 1)
-        return heed_fail(error, HEED_DATA, "%s: %s: not an array of the type and shape that a tokenizer has",
-                         heed_store_path(store), name);
-    if (array.dims[0] < 1 || array.dims[0] > limit)
-        return heed_fail(error, HEED_DATA, "%s: %s has %zu elements: expected 1 to %zu", heed_store_path(store), name,
-                         array.dims[0], limit);
+        return heed_fail(error, HEED_DATA, "%s: %s: expected %s in 1 dimension, found %s in %d", heed_store_path(store),
+                         name, heed_type_name(type), heed_type_name(array.type), array.n_dims);
+    if (array.dims[0] < least || array.dims[0] > most)
+        return heed_fail(error, HEED_DATA, "%s: %s has %zu elements: expected %zu to %zu", heed_store_path(store), name,
+                         array.dims[0], least, most);
     *length = array.dims[0];
     return HEED_OK;
 }
@@ -85,11 +85,9 @@ static heed_status read_table(heed_tokenizer *tokenizer, heed_store *store, cons
     size_t n_first = 0, n_bytes = 0, token = 0;
     join(first, group, "first");
     join(bytes, group, "bytes");
-    heed_status status = read_length(&n_first, store, first, HEED_TYPE_INT32, rules->max_vocab + 1, error);
-    if (status == HEED_OK && n_first < 2)
-        status = heed_fail(error, HEED_DATA, "%s: %s: a vocabulary without tokens", path, first);
+    heed_status status = read_length(&n_first, store, first, HEED_TYPE_INT32, 2, rules->max_vocab + 1, error);
     if (status == HEED_OK)
-        status = read_length(&n_bytes, store, bytes, HEED_TYPE_UINT8, (n_first - 1) * rules->max_piece, error);
+        status = read_length(&n_bytes, store, bytes, HEED_TYPE_UINT8, 1, (n_first - 1) * rules->max_piece, error);
     if (status == HEED_OK)
         status = heedi_tokenizer_table(tokenizer, n_first - 1, n_bytes, error);
     if (status == HEED_OK)
@@ -102,7 +100,7 @@ static heed_status read_table(heed_tokenizer *tokenizer, heed_store *store, cons
         return status;
     const char *fault = rules->adopt(tokenizer, &token);
     if (fault)
-        status = heed_fail(error, HEED_DATA, "%s: %s: token %zu: %s", path, group, token, fault);
+        status = heed_fail(error, HEED_DATA, "%s: %s: token %zu %s", path, group, token, fault);
     return status;
 }
 

@@ -29,8 +29,8 @@ typedef struct heedi_tokenizer_rules {
     /* Ends learning: numbers the tokens and fills the table. */
     heed_status (*settle)(heed_tokenizer *tokenizer, heed_error *error);
 
-    /* Checks a table that came from a file, and indexes it. Returns what is wrong, NULL when nothing is; *token says
-     * with which token. */
+    /* Checks a table that came from a file, and indexes it. Returns what is wrong ("token %zu ..."), NULL when nothing
+     * is; *token says with which token. */
     const char *(*adopt)(heed_tokenizer *tokenizer, size_t *token);
 
     /* Cuts text into at most `bytes` tokens: each stands for a byte or more. */

@@ -193,7 +193,8 @@ static void a_store_knows_its_texts(void **state) {
     write_text("pq.txt", "first textsecond text");
     heed_error error = HEED_ERROR_INIT;
     const char *const texts[] = {"p.txt", "q.txt"}, *const renamed[] = {"same as p.txt", "q.txt"},
-                      *const swapped[] = {"q.txt", "p.txt"}, *const joined[] = {"pq.txt"};
+                      *const swapped[] = {"q.txt", "p.txt"}, *const joined[] = {"pq.txt"},
+                      *const first_differs[] = {"pq.txt", "q.txt"};
     remove("known.h5");
     assert_false(matches("known.h5", texts, 2, HEED_TOKENIZER_CHAR, 0.1));
     ok(heed_corpus_prepare("known.h5", texts, 2, HEED_TOKENIZER_CHAR, 0.1, &error), &error);
@@ -202,6 +203,7 @@ static void a_store_knows_its_texts(void **state) {
     assert_false(matches("known.h5", swapped, 2, HEED_TOKENIZER_CHAR, 0.1));
     assert_false(matches("known.h5", texts, 1, HEED_TOKENIZER_CHAR, 0.1));
     assert_false(matches("known.h5", joined, 1, HEED_TOKENIZER_CHAR, 0.1));
+    assert_false(matches("known.h5", first_differs, 2, HEED_TOKENIZER_CHAR, 0.1));
     assert_false(matches("known.h5", texts, 2, HEED_TOKENIZER_BYTE, 0.1));
     assert_false(matches("known.h5", texts, 2, HEED_TOKENIZER_CHAR, 0.2));
     write_text("q.txt", "second texT");
