@@ -6,10 +6,7 @@
 #include "heed/gemm.h"
 #include "heed/real.h"
 #include "heed/store.h"
-
-#ifndef HEED_GIT_DESCRIBE
-#define HEED_GIT_DESCRIBE ""
-#endif
+#include "heed/version.h"
 
 static const char *level_name(heed_gemm_level level) {
     switch (level) {
@@ -40,8 +37,7 @@ heed_status heedi_command_version(heedi_cli *cli, heed_error *error) {
     const heed_gemm_level level = heed_gemm_best();
     if (heed_gemm_open(level, 1, error) != HEED_OK)
         return error->status;
-    printf("heed %s%s%s%s, %s\n", HEED_VERSION, *HEED_GIT_DESCRIBE ? " (" : "", HEED_GIT_DESCRIBE,
-           *HEED_GIT_DESCRIBE ? ")" : "", HEED_REAL_NAME);
+    printf("heed %s, %s\n", heed_version(), HEED_REAL_NAME);
     printf("%s\n", heed_comm_library());
     printf("BLIS %s, kernel %s\n", heed_gemm_version(), heed_gemm_kernel());
     printf("%s\n", heed_store_library());
