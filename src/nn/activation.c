@@ -33,7 +33,8 @@ HEED_MULTIVERSION static void gelu_backward(real *d_x, const real *d_y, const re
 HEED_MULTIVERSION static void gelu_tanh(real *y, const real *x, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
         const real u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(CUBE * x[i] * x[i], x[i], x[i]);
-        y[i] = x[i] * heedi_logistic(u);
+        real density;
+        y[i] = x[i] * heedi_logistic(&density, u);
     }
 }
 
@@ -42,8 +43,9 @@ HEED_MULTIVERSION static void gelu_tanh_backward(real *d_x, const real *d_y, con
         const real z = held(x[i]);
         const real u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(CUBE * z * z, z, z);
         const real d_u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(3 * CUBE * z, z, 1);
-        const real s = heedi_logistic(u);
-        d_x[i] = d_y[i] * heedi_fma(z * d_u, s * (1 - s), s);
+        real density;
+        const real s = heedi_logistic(&density, u);
+        d_x[i] = d_y[i] * heedi_fma(z * d_u, density, s);
     }
 }
 

@@ -77,7 +77,8 @@ HEEDI_INLINE void backward_row(real *d_x, const real *d_y, const real *x, real m
     const real mean_en = heedi_fold(en_lane) / (real)width;
     for (i = 0; i < width; i++) {
         const real n = (x[i] - mean) * rstd;
-        const real d = rstd * (heedi_fma(-n, mean_en, heedi_fma(gain[i], d_y[i], -mean_e)));
+        const real e = gain[i] * d_y[i];
+        const real d = rstd * heedi_fma(-n, mean_en, e - mean_e);
         d_x[i] = add ? d_x[i] + d : d;
     }
 }

@@ -1,0 +1,119 @@
+/* The functions of base/vmath.h in single precision against the C library in double: over a sweep of all float bit
+ * patterns (every 1009th; all of them when the program is given the stride 1), and at the places where such functions
+ * break. */
+#include <float.h>
+
+#include "nn_testing.h"
+
+#include "base/vmath.h"
+
+static uint64_t sweep_stride = 1009;
+
+/* Distance in units of the last place of the correctly rounded result, where subnormals have the last place 2^-149. */
+static double ulps(float got, double expected) {
+    if (isnan(expected))
+        return isnan(got) ? 0 : INFINITY;
+    if (fabs(expected) >= 0x1.ffffffp127) /* rounds to infinity */
+        return isinf(got) && signbit(got) == signbit(expected) ? 0 : INFINITY;
+    int exponent;
+    frexp(expected, &exponent);
+    return fabs((double)got - expected) / ldexp(1, exponent - 24 < -149 ? -149 : exponent - 24);
+}
+
+static double exact_logistic(double x) {
+    return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+
+static double exact_logistic_density(double x) {
+    return exp(-fabs(x)) / ((1 + exp(-fabs(x))) * (1 + exp(-fabs(x))));
+}
+
+static double exact_cdf(double x) {
+    return 0.5 * erfc(-x * 0.70710678118654752440);
+}
+
+static double exact_density(double x) {
+    return 0.39894228040143267794 * exp(-0.5 * x * x);
+}
+
+static float logistic(float x) {
+    float slope;
+    return heedi_logistic(&slope, x);
+}
+
+static float logistic_density(float x) {
+    float value;
+    heedi_logistic(&value, x);
+    return value;
+}
+
+static float cdf(float x) {
+    float slope;
+    return heedi_normal(&slope, x);
+}
+
+static float density(float x) {
+    float value;
+    heedi_normal(&value, x);
+    return value;
+}
+
+static const struct {
+    const char *name;
+    float (*ours)(float);
+    double (*exact)(double);
+    double bound; /* ULP, as promised in vmath.h */
+} functions[] = {
+    {"exp", heedi_exp, exp, 1.01},
+    {"logistic", logistic, exact_logistic, 3},
+    {"logistic density", logistic_density, exact_logistic_density, 5},
+    {"normal cdf", cdf, exact_cdf, 7},
+    {"normal density", density, exact_density, 3},
+};
+
+static void errors_stay_within_their_bounds(void **state) {
+    (void)state;
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
+        double worst = 0;
+#pragma omp parallel for reduction(max : worst)
+        for (uint64_t block = 0; block < 256; block++) /* a block: sign and seven bits of the exponent */
+            for (uint64_t low = 0; low < 1 << 24; low += sweep_stride) {
+                const uint32_t bits = (uint32_t)(block << 24 | low);
+                float x;
+                memcpy(&x, &bits, sizeof x);
+                const double error = ulps(functions[f].ours(x), functions[f].exact((double)x));
+                worst = error > worst ? error : worst;
+            }
+        print_message("%s: %.3f ULP\n", functions[f].name, worst);
+        if (!(worst <= functions[f].bound))
+            fail_msg("%s: %.3f ULP, bound %.3f", functions[f].name, worst, functions[f].bound);
+    }
+}
+
+static void extremes_are_right(void **state) {
+    (void)state;
+    const float at[] = {
+        0.0f,        -0.0f,       INFINITY,   -INFINITY,  NAN,       FLT_MAX, -FLT_MAX,
+        FLT_MIN,     -FLT_MIN,    0x1p-149f,  -0x1p-149f, 88.72283f, /* the largest x with a finite exponential */
+        88.72284f,   89.0f,       -87.33654f,                        /* results turn subnormal */
+        -87.33655f,  -103.97207f,                                    /* and 0 */
+        -103.97209f, -105.0f,     14.5f,      -14.5f,     -14.17f};
+    for (size_t f = 0; f < sizeof functions / sizeof *functions; f++)
+        for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+            const double error = ulps(functions[f].ours(at[i]), functions[f].exact((double)at[i]));
+            if (!(error <= functions[f].bound))
+                fail_msg("%s(%.9g) = %.9g", functions[f].name, (double)at[i], (double)functions[f].ours(at[i]));
+        }
+    assert_true(heedi_exp(0.0f) == 1.0f && heedi_exp(-0.0f) == 1.0f);
+    assert_true(logistic(0.0f) == 0.5f);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1)
+        sweep_stride = strtoull(argv[1], NULL, 10);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_stay_within_their_bounds),
+        cmocka_unit_test(extremes_are_right),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
