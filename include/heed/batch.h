@@ -35,8 +35,9 @@ typedef struct heed_batch_shape {
     uint64_t seed;
 } heed_batch_shape;
 
-/* batch is a multiple of grain. Errors: HEED_CONFIG (more ranks than grains; training text of `time` tokens or fewer),
- * HEED_MEMORY. Ownership: heed_batcher_destroy; corpus stays the caller's and must outlive it. Not collective. */
+/* batch is a multiple of grain. A corpus without any training text serves for evaluation: then only train fails.
+ * Errors: HEED_CONFIG (more ranks than grains; training text of `time` tokens or fewer), HEED_MEMORY. Ownership:
+ * heed_batcher_destroy; corpus stays the caller's and must outlive it. Not collective. */
 heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, const heed_batch_shape *shape,
                                 heed_error *error);
 void heed_batcher_destroy(heed_batcher *batcher);
@@ -45,7 +46,7 @@ void heed_batcher_destroy(heed_batcher *batcher);
  * Errors: HEED_IO, HEED_DATA. Allocates nothing. Not collective. */
 heed_status heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch *batch, heed_error *error);
 
-/* Epoch that step lies in, and steps per epoch. */
+/* Epoch that step lies in, and steps per epoch (0 without training text). */
 void heed_batcher_epoch(const heed_batcher *batcher, uint64_t step, uint64_t *epoch, uint64_t *steps_per_epoch);
 
 /* Evaluation covers the validation text once: windows of `time` tokens one behind the other, the last one shorter.

@@ -20,9 +20,14 @@ typedef struct heed_corpus heed_corpus;
  * Each file is read twice, in pieces: memory does not grow with the text. The store appears whole or not at all, and
  * an earlier one is then replaced.
  * Errors: HEED_NOT_FOUND, HEED_DATA (invalid UTF-8 with its place; no text; a text that changes while it is read),
- * HEED_CONFIG (valid_share outside [0, 1)), HEED_CREATE, HEED_IO, HEED_MEMORY. Not collective. */
+ * HEED_CONFIG (valid_share outside [0, 1]), HEED_CREATE, HEED_IO, HEED_MEMORY. Not collective. */
 heed_status heed_corpus_prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
                                 heed_tokenizer_kind kind, double valid_share, heed_error *error);
+
+/* The same with a tokenizer that is there already, for text that a trained model is to read: with valid_share 1 all of
+ * it is for evaluation. Errors: also HEED_DATA for a character outside the vocabulary. */
+heed_status heed_corpus_prepare_with(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                     const heed_tokenizer *tokenizer, double valid_share, heed_error *error);
 
 /* Whether the store at store_path holds just these texts (by content; names do not matter), made with these settings,
  * so that there is nothing to prepare. No file of that name: it does not match. A file that is no token store, or is
@@ -34,6 +39,9 @@ heed_status heed_corpus_matches(const char *store_path, const char *const *text_
 /* Opens a token store; tokens are read when asked for. Errors: HEED_NOT_FOUND, HEED_DATA, HEED_MEMORY.
  * Ownership: heed_corpus_close. Not collective. */
 heed_status heed_corpus_open(heed_corpus **corpus, const char *store_path, heed_error *error);
+
+/* The same without reading the whole file for its digest: for the other ranks, once one of them has opened it. */
+heed_status heed_corpus_open_verified(heed_corpus **corpus, const char *store_path, heed_error *error);
 void heed_corpus_close(heed_corpus *corpus);
 
 size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split);

@@ -3,6 +3,7 @@
 #ifndef HEED_TOKENIZER_H
 #define HEED_TOKENIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,11 @@ heed_status heed_tokenizer_learn(heed_tokenizer **tokenizer, heed_tokenizer_kind
 void heed_tokenizer_destroy(heed_tokenizer *tokenizer);
 
 heed_tokenizer_kind heed_tokenizer_what(const heed_tokenizer *tokenizer);
-size_t heed_tokenizer_vocab(const heed_tokenizer *tokenizer); /* tokens in the vocabulary */
+const char *heed_tokenizer_name(const heed_tokenizer *tokenizer); /* of its kind, as in the config: "char", "byte" */
+size_t heed_tokenizer_vocab(const heed_tokenizer *tokenizer);     /* tokens in the vocabulary */
+
+/* Whether the same text gives the same tokens with both, and the same tokens the same text. Cannot fail. */
+bool heed_tokenizer_same(const heed_tokenizer *a, const heed_tokenizer *b);
 
 /* Encodes text. *tokens is allocated and the caller frees it. Errors: HEED_DATA (a character outside the vocabulary,
  * named with its position; invalid UTF-8), HEED_MEMORY. */

@@ -98,6 +98,11 @@ static heed_batch rows_view(const rows *r, size_t first_grain) {
                         .weight = r->weight};
 }
 
+static heed_status fail_short(size_t time, size_t n_train, heed_error *error) {
+    heed_fail(error, HEED_CONFIG, "model.time = %zu: the training text has only %zu tokens", time, n_train);
+    return heed_hint(error, "a window and the token after it must fit: use more text, or a shorter model.time");
+}
+
 heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, const heed_batch_shape *shape,
                                 heed_error *error) {
     HEED_CHECK(shape->time > 0 && shape->grain > 0 && shape->batch > 0 && shape->batch % shape->grain == 0);
@@ -110,10 +115,8 @@ heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, con
                   shape->batch, n_grains, shape->grain, shape->size);
         return heed_hint(error, "start at most %zu ranks, or raise train.batch, or lower train.grain", n_grains);
     }
-    if (n_train <= shape->time) {
-        heed_fail(error, HEED_CONFIG, "model.time = %zu: the training text has only %zu tokens", shape->time, n_train);
-        return heed_hint(error, "a window and the token after it must fit: use more text, or a shorter model.time");
-    }
+    if (n_train > 0 && n_train <= shape->time) /* 0: a store made for evaluation */
+        return fail_short(shape->time, n_train, error);
     heed_batcher *b = calloc(1, sizeof *b);
     if (!b)
         return heed_fail(error, HEED_MEMORY, "batch: out of memory");
@@ -187,6 +190,8 @@ static heed_status deal(heed_batcher *batcher, heed_split split, uint64_t epoch,
 }
 
 heed_status heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch *batch, heed_error *error) {
+    if (batcher->windows.n_windows == 0)
+        return fail_short(batcher->shape.time, 0, error);
     uint64_t epoch, first;
     const uint64_t n_global = heedi_windows_step(&batcher->windows, step, &epoch, &first);
     const heed_status status = deal(batcher, HEED_TRAIN, epoch, first, n_global, batch, error);
@@ -198,7 +203,7 @@ heed_status heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch 
 }
 
 void heed_batcher_epoch(const heed_batcher *batcher, uint64_t step, uint64_t *epoch, uint64_t *steps_per_epoch) {
-    *epoch = step / batcher->windows.n_steps;
+    *epoch = batcher->windows.n_steps ? step / batcher->windows.n_steps : 0;
     *steps_per_epoch = batcher->windows.n_steps;
 }
 

@@ -63,12 +63,12 @@ static heed_status read_digest(heed_corpus *corpus, heed_error *error) {
     return HEED_OK;
 }
 
-heed_status heed_corpus_open(heed_corpus **out, const char *store_path, heed_error *error) {
+static heed_status open_corpus(heed_corpus **out, const char *store_path, bool verify, heed_error *error) {
     *out = NULL;
     heed_corpus *corpus = calloc(1, sizeof *corpus);
     if (!corpus)
         return heed_fail(error, HEED_MEMORY, "%s: out of memory", store_path);
-    heed_status status = heedi_corpus_store(&corpus->store, store_path, true, error);
+    heed_status status = heedi_corpus_store(&corpus->store, store_path, verify, error);
     if (status == HEED_OK)
         status = heed_tokenizer_read(&corpus->tokenizer, corpus->store, "/tokenizer", error);
     if (status == HEED_OK) {
@@ -84,6 +84,14 @@ heed_status heed_corpus_open(heed_corpus **out, const char *store_path, heed_err
     else
         *out = corpus;
     return status;
+}
+
+heed_status heed_corpus_open(heed_corpus **corpus, const char *store_path, heed_error *error) {
+    return open_corpus(corpus, store_path, true, error);
+}
+
+heed_status heed_corpus_open_verified(heed_corpus **corpus, const char *store_path, heed_error *error) {
+    return open_corpus(corpus, store_path, false, error);
 }
 
 void heed_corpus_close(heed_corpus *corpus) {

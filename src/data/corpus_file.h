@@ -1,7 +1,7 @@
 /* The form of a token store, known to its writer (corpus_prepare.c) and its reader (corpus.c).
  *
  *   /train, /valid     tokens, 1-d, of the smallest of uint8, uint16, int32 that holds the vocabulary
- *   /tokenizer         see tokenizer_file.c
+ *   /tokenizer         see tokenizer_file.c; attribute learned: 1 from these texts, 0 taken from elsewhere
  *   /texts/name, bytes, digest   where it comes from: one element a text file
  *   attributes of /: kind and version (heed_store_write_kind), valid_share, digest (of the tokens), texts_digest (of
  *                    the texts' digests) */

@@ -1,6 +1,6 @@
 /* Making a token store. Each text is read twice, a piece at a time, so that memory does not grow with it: once to learn
- * the vocabulary, count characters and take digests; once to encode and write. That the second reading saw the same
- * bytes is checked by digest. */
+ * the vocabulary, count tokens and take digests; once to encode and write. That the second reading saw the same bytes
+ * is checked by digest. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,8 @@ typedef struct split_writer {
 typedef struct preparation {
     source *sources; /* (n_sources) */
     size_t n_sources;
-    heed_tokenizer *tokenizer;
+    heed_tokenizer *learned;         /* NULL when the tokenizer is given */
+    const heed_tokenizer *tokenizer; /* that encodes */
     heed_type type;
     heed_store *store;
     split_writer train, valid;
@@ -55,16 +56,19 @@ static heed_status read_text(const char *path,
 /* --- first reading ---------------------------------------------------------------------------------------------- */
 
 typedef struct survey {
-    heed_tokenizer *tokenizer;
+    preparation *p;
     source *source;
 } survey;
 
+/* A character or a byte is a token, so that learning counts tokens too. */
 static heed_status meet(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes, heed_error *error) {
     const survey *s = context;
-    uint64_t n_characters;
-    const heed_status status = heedi_tokenizer_meet(s->tokenizer, spot, piece, n_bytes, &n_characters, error);
-    if (status == HEED_OK)
-        s->source->n_tokens += n_characters;
+    uint64_t n_met = 0;
+    size_t n_encoded = 0;
+    const heed_status status =
+        s->p->learned ? heedi_tokenizer_meet(s->p->learned, spot, piece, n_bytes, &n_met, error)
+                      : heedi_tokenizer_encode(s->p->tokenizer, spot, piece, n_bytes, s->p->tokens, &n_encoded, error);
+    s->source->n_tokens += n_met + n_encoded;
     return status;
 }
 
@@ -73,7 +77,7 @@ static heed_status survey_texts(preparation *p, double valid_share, heed_error *
     uint64_t n_tokens = 0, n_train = 0;
     for (size_t i = 0; i < p->n_sources && status == HEED_OK; i++) {
         source *s = &p->sources[i];
-        status = read_text(s->path, meet, &(survey){p->tokenizer, s}, s->digest, &s->n_bytes, error);
+        status = read_text(s->path, meet, &(survey){p, s}, s->digest, &s->n_bytes, error);
         s->n_train = (uint64_t)((double)s->n_tokens * (1.0 - valid_share));
         n_tokens += s->n_tokens;
         n_train += s->n_train;
@@ -85,7 +89,7 @@ static heed_status survey_texts(preparation *p, double valid_share, heed_error *
                          p->n_sources, p->n_sources == 1 ? "" : "s");
     p->train.n_tokens = n_train;
     p->valid.n_tokens = n_tokens - n_train;
-    return heedi_tokenizer_settle(p->tokenizer, error);
+    return p->learned ? heedi_tokenizer_settle(p->learned, error) : HEED_OK;
 }
 
 /* --- second reading --------------------------------------------------------------------------------------------- */
@@ -205,6 +209,8 @@ static heed_status write_provenance(preparation *p, double valid_share, heed_err
         status = heed_store_write_kind(p->store, HEEDI_CORPUS_KIND, HEEDI_CORPUS_FORMAT, error);
     if (status == HEED_OK)
         status = heed_store_write_number(p->store, "/", "valid_share", valid_share, error);
+    if (status == HEED_OK)
+        status = heed_store_write_int(p->store, "/tokenizer", "learned", p->learned != NULL, error);
     digest_of_digests(p->sources, p->n_sources, digest);
     if (status == HEED_OK)
         status = heed_store_write_text(p->store, "/", "texts_digest", digest, error);
@@ -216,7 +222,7 @@ static heed_status write_provenance(preparation *p, double valid_share, heed_err
 
 /* --- the whole -------------------------------------------------------------------------------------------------- */
 
-static heed_status begin(preparation *p, const char *const *text_paths, heed_tokenizer_kind kind, heed_error *error) {
+static heed_status begin(preparation *p, const char *const *text_paths, heed_error *error) {
     p->sources = calloc(p->n_sources, sizeof *p->sources);
     p->tokens = malloc(HEEDI_PIECE_BYTES * sizeof *p->tokens);
     p->train = (split_writer){.split = HEED_TRAIN, .state = XXH3_createState()};
@@ -227,7 +233,7 @@ static heed_status begin(preparation *p, const char *const *text_paths, heed_tok
     XXH3_128bits_reset(p->valid.state);
     for (size_t i = 0; i < p->n_sources; i++)
         p->sources[i].path = text_paths[i];
-    return heedi_tokenizer_begin(&p->tokenizer, kind, error);
+    return HEED_OK;
 }
 
 static void end(preparation *p) {
@@ -235,7 +241,7 @@ static void end(preparation *p) {
     free(p->tokens);
     XXH3_freeState(p->train.state);
     XXH3_freeState(p->valid.state);
-    heed_tokenizer_destroy(p->tokenizer);
+    heed_tokenizer_destroy(p->learned);
 }
 
 static heed_status write_store(preparation *p, const char *store_path, double valid_share, heed_error *error) {
@@ -258,13 +264,19 @@ static heed_status write_store(preparation *p, const char *store_path, double va
     return status;
 }
 
-heed_status heed_corpus_prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
-                                heed_tokenizer_kind kind, double valid_share, heed_error *error) {
+/* tokenizer NULL: learn one. */
+static heed_status prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
+                           heed_tokenizer_kind kind, const heed_tokenizer *tokenizer, double valid_share,
+                           heed_error *error) {
     HEED_CHECK(n_texts > 0);
-    if (!(valid_share >= 0 && valid_share < 1))
-        return heed_fail(error, HEED_CONFIG, "data.valid_share = %g: expected 0 or more, and less than 1", valid_share);
-    preparation p = {.n_sources = n_texts};
-    heed_status status = begin(&p, text_paths, kind, error);
+    if (!(valid_share >= 0 && valid_share <= 1))
+        return heed_fail(error, HEED_CONFIG, "data.valid_share = %g: expected 0 to 1", valid_share);
+    preparation p = {.n_sources = n_texts, .tokenizer = tokenizer};
+    heed_status status = begin(&p, text_paths, error);
+    if (status == HEED_OK && !tokenizer) {
+        status = heedi_tokenizer_begin(&p.learned, kind, error);
+        p.tokenizer = p.learned;
+    }
     if (status == HEED_OK)
         status = survey_texts(&p, valid_share, error);
     if (status == HEED_OK)
@@ -273,16 +285,29 @@ heed_status heed_corpus_prepare(const char *store_path, const char *const *text_
     return status;
 }
 
+heed_status heed_corpus_prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                heed_tokenizer_kind kind, double valid_share, heed_error *error) {
+    return prepare(store_path, text_paths, n_texts, kind, NULL, valid_share, error);
+}
+
+heed_status heed_corpus_prepare_with(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                     const heed_tokenizer *tokenizer, double valid_share, heed_error *error) {
+    return prepare(store_path, text_paths, n_texts, heed_tokenizer_what(tokenizer), tokenizer, valid_share, error);
+}
+
 /* --- is a store made from these texts? -------------------------------------------------------------------------- */
 
 static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, double valid_share, bool *same,
                                  heed_error *error) {
     heed_tokenizer *tokenizer;
     double stored_share = 0;
+    int64_t learned = 0; /* from these texts; else the same texts may have other tokens */
     heed_status status = heed_tokenizer_read(&tokenizer, store, "/tokenizer", error);
     if (status == HEED_OK)
         status = heed_store_read_number(store, "/", "valid_share", &stored_share, error);
-    *same = status == HEED_OK && heed_tokenizer_what(tokenizer) == kind && stored_share == valid_share;
+    if (status == HEED_OK)
+        status = heed_store_read_int(store, "/tokenizer", "learned", &learned, error);
+    *same = status == HEED_OK && learned && heed_tokenizer_what(tokenizer) == kind && stored_share == valid_share;
     heed_tokenizer_destroy(tokenizer);
     return status;
 }

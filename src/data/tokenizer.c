@@ -77,6 +77,16 @@ heed_tokenizer_kind heed_tokenizer_what(const heed_tokenizer *tokenizer) {
     return tokenizer->kind;
 }
 
+const char *heed_tokenizer_name(const heed_tokenizer *tokenizer) {
+    return heedi_rules_of(tokenizer->kind)->name;
+}
+
+bool heed_tokenizer_same(const heed_tokenizer *a, const heed_tokenizer *b) {
+    return a->kind == b->kind && a->n_vocab == b->n_vocab &&
+           memcmp(a->first, b->first, (a->n_vocab + 1) * sizeof *a->first) == 0 &&
+           memcmp(a->bytes, b->bytes, (size_t)a->first[a->n_vocab]) == 0;
+}
+
 size_t heed_tokenizer_vocab(const heed_tokenizer *tokenizer) {
     return tokenizer->n_vocab;
 }

@@ -6,6 +6,26 @@
 
 #define N_TEXT 5000
 
+/* Counts what any library of this process allocates. A sanitizer has these functions to itself. */
+#ifndef __SANITIZE_ADDRESS__
+static size_t n_allocations;
+void *__libc_malloc(size_t bytes);
+void *__libc_calloc(size_t n, size_t bytes);
+void *__libc_realloc(void *old, size_t bytes);
+void *malloc(size_t bytes) {
+    n_allocations++;
+    return __libc_malloc(bytes);
+}
+void *calloc(size_t n, size_t bytes) {
+    n_allocations++;
+    return __libc_calloc(n, bytes);
+}
+void *realloc(void *old, size_t bytes) {
+    n_allocations++;
+    return __libc_realloc(old, bytes);
+}
+#endif
+
 /* A text in which any five bytes behind each other tell where they stand. */
 static heed_corpus *corpus_of_length(const char *name, size_t n, double valid_share) {
     unsigned char *text = malloc(n + 1);
@@ -191,6 +211,30 @@ static void a_step_does_not_depend_on_earlier_ones(void **state) {
     heed_corpus_close(corpus);
 }
 
+static void filling_a_batch_allocates_nothing(void **state) {
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip();
+#else
+    heed_corpus *corpus = corpus_of_length("memory", N_TEXT, 0.3);
+    const heed_batch_shape shape = {.time = 50, .batch = 8, .grain = 2, .rank = 0, .size = 2, .seed = 9};
+    heed_batcher *batcher = batcher_of(corpus, &shape);
+    heed_error error = HEED_ERROR_INIT;
+    heed_batch batch;
+    const size_t before = n_allocations;
+    assert_true(before > 0);
+    heed_status status = HEED_OK;
+    for (uint64_t step = 0; step < 100 && status == HEED_OK; step++)
+        status = heed_batcher_train(batcher, step, &batch, &error);
+    for (size_t i = 0; i < heed_batcher_eval_count(batcher) && status == HEED_OK; i++)
+        status = heed_batcher_eval(batcher, i, &batch, &error);
+    assert_int_equal(n_allocations - before, 0);
+    ok(status, &error);
+    heed_batcher_destroy(batcher);
+    heed_corpus_close(corpus);
+#endif
+}
+
 static void evaluation_has_every_target_once(void **state) {
     (void)state;
     for (size_t n_valid = 0; n_valid < 200; n_valid += 1 + n_valid / 4) {
@@ -288,6 +332,25 @@ static void probes_of_a_short_text_are_short(void **state) {
     heed_corpus_close(corpus);
 }
 
+static void a_corpus_may_be_for_evaluation_only(void **state) {
+    (void)state;
+    heed_corpus *corpus = corpus_of_length("for evaluation", 100, 1);
+    const heed_batch_shape shape = {.time = 20, .batch = 4, .grain = 2, .rank = 0, .size = 1, .seed = 3};
+    heed_batcher *batcher = batcher_of(corpus, &shape);
+    heed_error error = HEED_ERROR_INIT;
+    heed_batch b;
+    assert_int_equal(heed_batcher_eval_count(batcher), 2);
+    ok(heed_batcher_eval(batcher, 1, &b, &error), &error);
+    assert_int_equal(b.rows.n_rows, 19);
+    uint64_t epoch, steps;
+    heed_batcher_epoch(batcher, 7, &epoch, &steps);
+    assert_int_equal(steps, 0);
+    assert_int_equal(heed_batcher_train(batcher, 0, &b, &error), HEED_CONFIG);
+    assert_string_equal(error.message, "model.time = 20: the training text has only 0 tokens");
+    heed_batcher_destroy(batcher);
+    heed_corpus_close(corpus);
+}
+
 static void impossible_shapes_are_named(void **state) {
     (void)state;
     static const struct {
@@ -327,9 +390,11 @@ int main(void) {
         cmocka_unit_test(an_epoch_has_every_window_once),
         cmocka_unit_test(ranks_share_the_same_batch),
         cmocka_unit_test(a_step_does_not_depend_on_earlier_ones),
+        cmocka_unit_test(filling_a_batch_allocates_nothing),
         cmocka_unit_test(evaluation_has_every_target_once),
         cmocka_unit_test(probes_are_spread_over_the_text),
         cmocka_unit_test(probes_of_a_short_text_are_short),
+        cmocka_unit_test(a_corpus_may_be_for_evaluation_only),
         cmocka_unit_test(impossible_shapes_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

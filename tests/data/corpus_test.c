@@ -214,6 +214,49 @@ static void a_store_knows_its_texts(void **state) {
                      HEED_NOT_FOUND);
 }
 
+/* Text for a model that was trained on other text. */
+static void a_tokenizer_can_be_given(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    heed_tokenizer *tokenizer, *other;
+    ok(heed_tokenizer_learn(&tokenizer, HEED_TOKENIZER_CHAR, "t", "abcdxyz", 7, &error), &error);
+    ok(heed_tokenizer_learn(&other, HEED_TOKENIZER_CHAR, "t", "abcdxyw", 7, &error), &error);
+    const char *const texts[] = {"given.txt"};
+    write_text("given.txt", "baddab");
+    remove("given.h5");
+    ok(heed_corpus_prepare_with("given.h5", texts, 1, tokenizer, 1, &error), &error);
+    heed_corpus *corpus;
+    ok(heed_corpus_open_verified(&corpus, "given.h5", &error), &error);
+    assert_true(heed_tokenizer_same(heed_corpus_tokenizer(corpus), tokenizer));
+    assert_false(heed_tokenizer_same(heed_corpus_tokenizer(corpus), other));
+    assert_int_equal(heed_corpus_tokens(corpus, HEED_TRAIN), 0);
+    expect_split(corpus, HEED_VALID, "baddab", 6);
+    heed_corpus_close(corpus);
+    assert_false(matches("given.h5", texts, 1, HEED_TOKENIZER_CHAR, 1)); /* training would learn four characters */
+    ok(heed_corpus_prepare("given.h5", texts, 1, HEED_TOKENIZER_CHAR, 1, &error), &error);
+    assert_true(matches("given.h5", texts, 1, HEED_TOKENIZER_CHAR, 1));
+    write_text("given.txt", "bad\nday!");
+    assert_int_equal(heed_corpus_prepare_with("given.h5", texts, 1, tokenizer, 1, &error), HEED_DATA);
+    assert_string_equal(error.message, "given.txt:1: byte 3 = U+000A: not among the 7 characters of the vocabulary");
+    heed_tokenizer_destroy(tokenizer);
+    heed_tokenizer_destroy(other);
+}
+
+/* Two people who prepare the same texts have the same file, bit for bit. */
+static void a_store_is_a_function_of_its_texts(void **state) {
+    (void)state;
+    char digest[64];
+    write_text("one.txt", "the same text, twice");
+    make("first.h5", "one.txt", HEED_TOKENIZER_CHAR, 0.1, digest);
+    make("second.h5", "one.txt", HEED_TOKENIZER_CHAR, 0.1, digest);
+    size_t n_first, n_second;
+    char *first = read_bytes("first.h5", &n_first), *second = read_bytes("second.h5", &n_second);
+    assert_int_equal(n_first, n_second);
+    assert_memory_equal(first, second, n_first);
+    free(first);
+    free(second);
+}
+
 /* What is not ours to overwrite is an error. */
 static void other_files_do_not_match(void **state) {
     (void)state;
@@ -266,10 +309,10 @@ static void faults_are_named_and_leave_no_store(void **state) {
                    "none.txt: cannot read the text: No such file or directory");
     expect_failure("fault.h5", (const char *[]){"empty.txt", "empty.txt"}, 2, 0.1, HEED_DATA,
                    "empty.txt: no text to learn from: 2 empty files");
-    expect_failure("fault.h5", (const char *[]){"good.txt"}, 1, 1.0, HEED_CONFIG,
-                   "data.valid_share = 1: expected 0 or more, and less than 1");
+    expect_failure("fault.h5", (const char *[]){"good.txt"}, 1, 1.5, HEED_CONFIG,
+                   "data.valid_share = 1.5: expected 0 to 1");
     expect_failure("fault.h5", (const char *[]){"good.txt"}, 1, (double)NAN, HEED_CONFIG,
-                   "data.valid_share = nan: expected 0 or more, and less than 1");
+                   "data.valid_share = nan: expected 0 to 1");
     assert_int_equal(access("fault.h5", F_OK), -1);
     assert_int_equal(access("fault.h5.tmp", F_OK), -1);
     heed_error error = HEED_ERROR_INIT;
@@ -309,6 +352,8 @@ int main(void) {
         cmocka_unit_test(any_run_of_tokens_can_be_read),
         cmocka_unit_test(digest_tells_corpora_apart),
         cmocka_unit_test(a_store_knows_its_texts),
+        cmocka_unit_test(a_tokenizer_can_be_given),
+        cmocka_unit_test(a_store_is_a_function_of_its_texts),
         cmocka_unit_test(other_files_do_not_match),
         cmocka_unit_test(faults_are_named_and_leave_no_store),
         cmocka_unit_test(a_text_that_changes_is_refused),
