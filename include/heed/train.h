@@ -19,9 +19,10 @@ typedef struct heed_trainer {
     heed_batcher *batcher;
     heed_model *model;
     heed_gradsync *sync;
-    double *tally; /* (heed_tally_size) scratch: losses and counts that are summed over ranks */
-    uint64_t step; /* the next step to do */
-    bool stop;     /* this rank wants to stop; after a step: some rank does */
+    double *tally;     /* (heed_tally_size) scratch: losses and counts that are summed over ranks */
+    uint64_t step;     /* the next step to do */
+    bool stop;         /* this rank wants to stop; after a step: some rank does */
+    heed_error failed; /* what went wrong on this rank since the last step: agreed on in the next */
 } heed_trainer;
 
 /* Doubles that the one reduction of a step carries: a loss for every sequence of the global batch, and two counts of

@@ -20,16 +20,16 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
     heed_model *model = trainer->model;
     heed_gradsync *sync = trainer->sync;
     heed_gradient *gradient = heed_gradsync_gradient(sync);
-    heed_error failed = HEED_ERROR_INIT; /* of this rank alone, until all agree */
+    heed_error *failed = &trainer->failed; /* of this rank alone, until all agree */
     double loss, norm;
 
     /* batch: this rank's grains, a function of (seed, step) alone */
     heed_batch batch = {.weight_total = 1.0};
-    heed_batcher_train(trainer->batcher, trainer->step, &batch, &failed);
+    heed_batcher_train(trainer->batcher, trainer->step, &batch, failed);
     double *sequence_loss = heedi_tally_begin(trainer->tally, config, &batch);
 
     heed_gradsync_begin(sync);
-    if (failed.status == HEED_OK) {
+    if (failed->status == HEED_OK) {
         /* forward: tokens -> hidden state */
         heed_model_forward(model, &batch, HEED_PASS_TRAIN);
 
@@ -43,7 +43,7 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
     /* reduce: each rank completes the sums of its shard; a rank that failed says so here, before anything is changed */
     heed_status status = heed_gradsync_finish(sync, batch.weight_total, &norm, error);
     if (status == HEED_OK)
-        status = heedi_tally_sum(trainer->tally, config, trainer->comm, &failed, &trainer->stop, &loss, error);
+        status = heedi_tally_sum(trainer->tally, config, trainer->comm, failed, &trainer->stop, &loss, error);
     if (status != HEED_OK)
         return status;
     loss /= batch.weight_total;

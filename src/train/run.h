@@ -1,0 +1,109 @@
+/* One run of `heed train`, as its parts see it. The parts, one file each: the folder (run_folder.c), the checkpoint to
+ * go on from (run_resume.c), the data (run_data.c), saving (run_save.c), looking at attention (run_look.c), speed
+ * (run_speed.c); train.c puts them in order.
+ *
+ * A part that works on one rank alone fills `error` there; train.c makes all ranks agree after every part. A part that
+ * communicates is entered by all. Once steps have begun, a rank puts what went wrong between them into trainer.failed.
+ */
+#ifndef HEED_TRAIN_RUN_H
+#define HEED_TRAIN_RUN_H
+
+#include <stdio.h>
+
+#include "heed/arena.h"
+#include "heed/attention_log.h"
+#include "heed/checkpoint.h"
+#include "heed/corpus.h"
+#include "heed/metrics.h"
+#include "heed/train.h"
+
+typedef struct heedi_run {
+    heed_comm *comm;
+    const heed_config *config;
+    const heed_watch *watch;
+    heed_trainer trainer;
+    heed_corpus *corpus;
+    heed_arena arena; /* of trainer.tally and look */
+    int n_threads;    /* of this rank */
+
+    char checkpoint[HEED_PATH_MAX]; /* that the run goes on from; empty: from the start */
+    heed_checkpoint_state state; /* where the run stands: read from that, kept up to date; config_text is this run's */
+
+    struct { /* attention logs; every = 0: off */
+        uint64_t every;
+        size_t per_sequence_size;
+        heed_head_statistics statistics; /* of the global batch, collected on all ranks */
+        heed_attention_maps *maps;       /* of the probes: rank 0, like all that follows */
+        heed_batch probes;
+        double *probe_loss;   /* (probes) */
+        double *means;        /* (layers, heads, HEED_N_STATISTICS) */
+        heed_arena file_rows; /* of probes that come from a file */
+    } look;
+
+    struct {
+        double flops_per_token;
+        double peak;             /* flops per second of all ranks; NaN = unknown */
+        double started;          /* heed_seconds when the first step began */
+        uint64_t first_step;     /* that this process did */
+        double seconds_per_step; /* moving average */
+    } speed;
+
+    /* rank 0 */
+    FILE *log;
+    heed_metrics *metrics;
+    heed_checkpoint_writer *writer;
+    heed_checkpoint_arenas snapshot;
+    heed_arena snapshot_arena;
+} heedi_run;
+
+/* The run's folder: made, locked against a second run, log.txt opened. Rank 0. */
+heed_status heedi_folder_open(heedi_run *run, heed_error *error);
+/* config.ini and environment.json. Collective. */
+heed_status heedi_folder_describe(heedi_run *run, heed_error *error);
+void heedi_folder_close(heedi_run *run);
+
+/* Finds the newest checkpoint, if any, and checks that it is one of this run. Rank 0. */
+heed_status heedi_resume_find(heedi_run *run, heed_error *error);
+/* Tells the others. Collective. */
+heed_status heedi_resume_share(heedi_run *run, heed_error *error);
+/* Initial weights, or those of a checkpoint with the optimizer's moments, into the snapshot. Rank 0. */
+heed_status heedi_resume_load(heedi_run *run, heed_error *error);
+/* From the snapshot to all ranks. Collective. */
+heed_status heedi_resume_spread(heedi_run *run, heed_error *error);
+
+/* Makes the token store if the config names a text and there is none yet. Rank 0. */
+heed_status heedi_data_prepare(heedi_run *run, heed_error *error);
+/* Opens it, and holds it against the checkpoint. Each rank. */
+heed_status heedi_data_open(heedi_run *run, heed_error *error);
+
+/* Threads for this rank: train.threads; else OMP_NUM_THREADS; else its share of the cores that it may use. Collective.
+ */
+heed_status heedi_threads_choose(heedi_run *run, heed_error *error);
+
+/* Snapshot, background writer, metrics. Rank 0. */
+heed_status heedi_save_open(heedi_run *run, heed_error *error);
+/* Takes a snapshot and has it written in the background. A save that failed is reported and tried again at the next.
+ * Collective. */
+heed_status heedi_save(heedi_run *run, heed_error *error);
+/* Waits for the last save. Rank 0. */
+heed_status heedi_save_finish(heedi_run *run, heed_error *error);
+void heedi_save_close(heedi_run *run);
+
+/* The sequences whose attention is logged. Rank 0, after the data and before the model, which must have room for them.
+ */
+heed_status heedi_probes_open(heedi_run *run, heed_error *error);
+/* Memory for attention logs and for the step's tally. Each rank. */
+heed_status heedi_look_open(heedi_run *run, heed_error *error);
+/* Around step trainer.step, if it is one to log at: probes before it, statistics of its batch after it. Collective. */
+bool heedi_look_begin(heedi_run *run);
+heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error);
+/* After the last step there is no batch that is trained on: looks at the one that would come next. Collective. */
+heed_status heedi_look_at_end(heedi_run *run, heed_error *error);
+void heedi_look_close(heedi_run *run);
+
+/* The gemm peak of all ranks. Collective. */
+heed_status heedi_speed_open(heedi_run *run, heed_error *error);
+/* What the step that just ended, in `seconds`, says to those who watch. */
+heed_progress heedi_speed_progress(heedi_run *run, const heed_step_result *result, double seconds);
+
+#endif

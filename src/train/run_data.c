@@ -1,0 +1,72 @@
+#include <string.h>
+#include <unistd.h>
+
+#include "heed/log.h"
+#include "train/run.h"
+
+static heed_status store_path(const heed_config *config, char path[HEED_PATH_MAX], heed_error *error) {
+    const bool own = !config->data.store[0];
+    const int length = own ? snprintf(path, HEED_PATH_MAX, "%s/tokens.h5", config->run.dir)
+                           : snprintf(path, HEED_PATH_MAX, "%s", config->data.store);
+    return length < HEED_PATH_MAX
+               ? HEED_OK
+               : heed_fail(error, HEED_CREATE, "run.dir = %s: the name is too long", config->run.dir);
+}
+
+/* A run that goes on has its tokens: its text may have moved or changed since, and need not be there. */
+heed_status heedi_data_prepare(heedi_run *run, heed_error *error) {
+    const heed_config *config = run->config;
+    char path[HEED_PATH_MAX];
+    if (run->comm->rank != 0 || run->checkpoint[0])
+        return HEED_OK;
+    if (!config->data.text[0] && !config->data.store[0]) {
+        heed_fail(error, HEED_CONFIG, "data.text, data.store: neither is set, so there is nothing to learn");
+        return heed_hint(error, "name a text file, as in: data.text=book.txt");
+    }
+    if (!config->data.text[0] || store_path(config, path, error) != HEED_OK)
+        return error->status;
+    const char *text = config->data.text;
+    bool matches;
+    heed_status status =
+        heed_corpus_matches(path, &text, 1, config->data.tokenizer, config->data.valid_share, &matches, error);
+    if (status != HEED_OK || matches)
+        return status;
+    if (config->data.store[0] && access(path, F_OK) == 0) { /* other runs may need it as it is */
+        heed_fail(error, HEED_DATA, "data.store = %s: holds other tokens than data.text = %s gives", path, text);
+        return heed_hint(error, "leave data.text empty to use the store as it is, or remove it to have it made anew");
+    }
+    status = heed_corpus_prepare(path, &text, 1, config->data.tokenizer, config->data.valid_share, error);
+    if (status == HEED_OK)
+        heed_say(HEED_INFO, "prepared %s from %s", path, text);
+    return status;
+}
+
+heed_status heedi_data_open(heedi_run *run, heed_error *error) {
+    const heed_config *config = run->config;
+    const heed_comm *comm = run->comm;
+    char path[HEED_PATH_MAX];
+    heed_status status = store_path(config, path, error);
+    if (status == HEED_OK)
+        status = heed_corpus_open(&run->corpus, path, error);
+    if (status != HEED_OK)
+        return status;
+    const char *digest = heed_corpus_digest(run->corpus);
+    if (run->checkpoint[0] && strcmp(digest, run->state.data_digest) != 0) {
+        heed_fail(error, HEED_DATA, "%s: not the tokens that %s was trained on (digest %s, was %s)", path,
+                  run->checkpoint, digest, run->state.data_digest);
+        return heed_hint(error, "put the old token store back, or train in another run.dir");
+    }
+    snprintf(run->state.data_digest, sizeof run->state.data_digest, "%s", digest);
+    const heed_batch_shape shape = {.time = (size_t)config->model.time,
+                                    .batch = (size_t)config->train.batch,
+                                    .grain = (size_t)config->train.grain,
+                                    .rank = comm->rank,
+                                    .size = comm->size,
+                                    .seed = (uint64_t)config->run.seed};
+    status = heed_batcher_create(&run->trainer.batcher, run->corpus, &shape, error);
+    if (status == HEED_OK)
+        heed_say(HEED_INFO, "data: %s, %zu tokens to train on, %zu to validate, vocabulary of %zu", path,
+                 heed_corpus_tokens(run->corpus, HEED_TRAIN), heed_corpus_tokens(run->corpus, HEED_VALID),
+                 heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus)));
+    return status;
+}

@@ -1,0 +1,64 @@
+#include <string.h>
+
+#include "heed/log.h"
+#include "heed/optimizer.h"
+#include "train/run.h"
+
+heed_status heedi_save_open(heedi_run *run, heed_error *error) {
+    const heed_config *config = run->config;
+    const heed_params *params = heed_model_params(run->trainer.model);
+    char folder[HEED_PATH_MAX + 16];
+    if (run->comm->rank != 0)
+        return HEED_OK;
+    const size_t arena_bytes = heed_aligned(heed_bytes(params->n_elements, sizeof(real)));
+    const size_t n_arenas = 1 + (size_t)heed_optimizer_moments(config);
+    heed_status status =
+        heed_arena_init(&run->snapshot_arena, heed_bytes(n_arenas, arena_bytes), "checkpoint snapshot", error);
+    if (status != HEED_OK)
+        return status;
+    run->snapshot.params = params;
+    run->snapshot.weights = heed_arena_take(&run->snapshot_arena, arena_bytes);
+    run->snapshot.m = n_arenas > 1 ? heed_arena_take(&run->snapshot_arena, arena_bytes) : NULL;
+    run->snapshot.v = n_arenas > 2 ? heed_arena_take(&run->snapshot_arena, arena_bytes) : NULL;
+    snprintf(folder, sizeof folder, "%s/checkpoints", config->run.dir);
+    status = heed_checkpoint_writer_create(&run->writer, folder, (size_t)config->checkpoint.keep, error);
+    if (status == HEED_OK) /* what lies past the checkpoint is done again */
+        status = heed_attention_log_cut(config->run.dir, run->trainer.step, error);
+    if (status == HEED_OK)
+        status = heed_metrics_open(&run->metrics, config->run.dir, run->trainer.step, error);
+    return status;
+}
+
+heed_status heedi_save(heedi_run *run, heed_error *error) {
+    heed_error failed = HEED_ERROR_INIT;
+    const bool root = run->comm->rank == 0;
+    if (root && heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK) {
+        heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
+                 failed.message);
+        failed = (heed_error)HEED_ERROR_INIT;
+    }
+    const heed_status status = heed_gradsync_gather_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
+    if (status != HEED_OK || !root)
+        return status;
+    memcpy(run->snapshot.weights, heed_model_weights(run->trainer.model),
+           run->snapshot.params->n_elements * sizeof(real));
+    run->state.step = run->trainer.step;
+    heed_status started =
+        heed_metrics_sync(run->metrics, &failed); /* a checkpoint without its figures would leave a gap */
+    if (started == HEED_OK)
+        started = heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot,
+                                               heed_corpus_tokenizer(run->corpus), &failed);
+    if (started != HEED_OK)
+        heed_fail(&run->trainer.failed, started, "%s", failed.message);
+    return HEED_OK;
+}
+
+heed_status heedi_save_finish(heedi_run *run, heed_error *error) {
+    return run->comm->rank == 0 ? heed_checkpoint_writer_wait(run->writer, error) : HEED_OK;
+}
+
+void heedi_save_close(heedi_run *run) {
+    heed_checkpoint_writer_destroy(run->writer);
+    heed_metrics_close(run->metrics);
+    heed_arena_reset(&run->snapshot_arena);
+}

@@ -1,0 +1,201 @@
+/* The loop around heed_step. What it does between steps (logs, evaluation, checkpoints) never touches weights or
+ * moments, so that its cadence changes no bit of the result. */
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "heed/gemm.h"
+#include "heed/log.h"
+#include "train/run.h"
+
+static volatile sig_atomic_t stop_requested;
+
+void heed_train_request_stop(void) {
+    stop_requested = 1;
+}
+
+/* ---- before the first step --------------------------------------------------------------------------------------- */
+
+/* BLIS kernels differ in their bits: all ranks use the best that the weakest of them can run. */
+static heed_status start_engine(heedi_run *run, heed_error *error) {
+    double level = -(double)heed_gemm_best();
+    const heed_status status = heed_comm_max(run->comm, &level, 1, error);
+    return status == HEED_OK ? heed_gemm_open((heed_gemm_level)-level, run->n_threads, error) : status;
+}
+
+static heed_status create_model(heedi_run *run, heed_error *error) {
+    const heed_config *config = run->config;
+    const size_t rank = (size_t)run->comm->rank, size = (size_t)run->comm->size;
+    const size_t grain = (size_t)config->train.grain, n_grains = (size_t)config->train.batch / grain;
+    const heed_ragged *probes = &run->look.probes.rows;
+    size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
+    size_t n_rows = n_sequences * (size_t)config->model.time;
+    n_sequences = n_sequences > probes->n_sequences ? n_sequences : probes->n_sequences;
+    n_rows = n_rows > probes->n_rows ? n_rows : probes->n_rows;
+    const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
+    return heed_model_create(&run->trainer.model, config, vocab, n_rows, n_sequences, true, error);
+}
+
+static heed_status create_sync(heedi_run *run, heed_error *error) {
+    return heed_gradsync_create(&run->trainer.sync, run->comm, heed_model_params(run->trainer.model), run->config, 0,
+                                error);
+}
+
+static heed_status say_what_runs(heedi_run *run, heed_error *error) {
+    (void)error;
+    const heed_comm *comm = run->comm;
+    heed_say(HEED_INFO, "model: %.3g million parameters, %.3g MB of activations a rank",
+             1e-6 * (double)heed_model_params(run->trainer.model)->n_parameters,
+             1e-6 * (double)heed_model_activation_bytes(run->trainer.model));
+    heed_say(HEED_INFO, "%d rank%s x %d thread%s on %d node%s, BLIS kernel %s, %.0f GF/s", comm->size,
+             comm->size == 1 ? "" : "s", run->n_threads, run->n_threads == 1 ? "" : "s", comm->n_nodes,
+             comm->n_nodes == 1 ? "" : "s", heed_gemm_kernel(), 1e-9 * run->speed.peak);
+    return HEED_OK;
+}
+
+typedef heed_status part(heedi_run *run, heed_error *error);
+
+static part *const opening[] = {
+    heedi_threads_choose, start_engine,    heedi_folder_open, heedi_resume_find,   heedi_resume_share,
+    heedi_data_prepare,   heedi_data_open, heedi_probes_open, create_model,        create_sync,
+    heedi_look_open,      heedi_save_open, heedi_resume_load, heedi_resume_spread, heedi_folder_describe,
+    heedi_speed_open,     say_what_runs,
+};
+
+static bool has_all_steps(const heedi_run *run) {
+    return run->trainer.step >= (uint64_t)run->config->train.steps;
+}
+
+static heed_status open_run(heedi_run *run, heed_error *error) {
+    heed_status status = HEED_OK;
+    for (size_t i = 0; i < sizeof opening / sizeof *opening && status == HEED_OK && !has_all_steps(run); i++) {
+        opening[i](run, error);
+        status = heed_comm_agree(run->comm, error);
+    }
+    return status;
+}
+
+static void close_run(heedi_run *run) {
+    heedi_save_close(run); /* waits for a checkpoint under way */
+    heedi_look_close(run);
+    heed_gradsync_destroy(run->trainer.sync);
+    heed_model_destroy(run->trainer.model);
+    heed_batcher_destroy(run->trainer.batcher);
+    heed_corpus_close(run->corpus);
+    free(run->state.config_text);
+    heedi_folder_close(run);
+    heed_gemm_close();
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+/* Is something due that happens every so many steps, and at the end? */
+static bool is_due(const heedi_run *run, int64_t every) {
+    return has_all_steps(run) || (every > 0 && run->trainer.step % (uint64_t)every == 0);
+}
+
+static heed_status evaluate(heedi_run *run, heed_error *error) {
+    heed_checkpoint_state *state = &run->state;
+    double tokens;
+    const heed_status status = heed_evaluate(run->comm, run->config, run->trainer.model, run->trainer.batcher,
+                                             (size_t)run->config->eval.batches, &state->valid_loss, &tokens, error);
+    if (status == HEED_OK && !(state->best_loss <= state->valid_loss)) {
+        state->best_loss = state->valid_loss;
+        state->best_step = run->trainer.step;
+    }
+    return status;
+}
+
+static void record(heedi_run *run, const heed_step_result *result, double seconds, bool evaluated) {
+    heed_progress progress = heedi_speed_progress(run, result, seconds);
+    progress.evaluated = evaluated;
+    if (evaluated || is_due(run, run->config->log.metrics_every)) {
+        const heed_step_record line = {.step = progress.step,
+                                       .epoch = progress.epoch,
+                                       .tokens = result->tokens,
+                                       .loss = result->loss,
+                                       .gradient_norm = result->gradient_norm,
+                                       .learning_rate = result->learning_rate,
+                                       .valid_loss = evaluated ? run->state.valid_loss : NAN,
+                                       .seconds = seconds,
+                                       .share_of_peak =
+                                           result->tokens / seconds * run->speed.flops_per_token / run->speed.peak};
+        heed_metrics_add(run->metrics, &line, &run->trainer.failed);
+    }
+    if (run->watch)
+        run->watch->on_step(run->watch->context, &progress);
+}
+
+static heed_status step_and_record(heedi_run *run, heed_error *error) {
+    heed_trainer *trainer = &run->trainer;
+    const heed_config *config = run->config;
+    heed_step_result result;
+    const bool looks = heedi_look_begin(run);
+    const double start = heed_seconds();
+    trainer->stop = stop_requested;
+    heed_status status = heed_step(trainer, &result, error);
+    const double seconds = heed_seconds() - start;
+
+    if (status == HEED_OK && looks)
+        status = heedi_look_end(run, trainer->step - 1, error);
+    if (status == HEED_OK && has_all_steps(run))
+        status = heedi_look_at_end(run, error);
+    const bool evaluates = is_due(run, config->eval.every);
+    if (status == HEED_OK && evaluates)
+        status = evaluate(run, error);
+    if (status == HEED_OK && run->comm->rank == 0)
+        record(run, &result, seconds, evaluates);
+    if (status == HEED_OK && (trainer->stop || is_due(run, config->checkpoint.every)))
+        status = heedi_save(run, error); /* last: whatever the checkpoint's step has written is on disk */
+    return status;
+}
+
+static heed_status run_steps(heedi_run *run, heed_error *error) {
+    const unsigned long long steps = (unsigned long long)run->config->train.steps;
+    heed_status status = HEED_OK;
+    while (status == HEED_OK && !has_all_steps(run) && !run->trainer.stop)
+        status = step_and_record(run, error);
+    if (status != HEED_OK)
+        return status;
+    heedi_save_finish(run, &run->trainer.failed);
+    status = heed_comm_agree(run->comm, &run->trainer.failed);
+    if (status != HEED_OK) {
+        *error = run->trainer.failed;
+    } else if (!has_all_steps(run)) {
+        status = heed_fail(error, HEED_STOPPED, "stopped on request after step %llu of %llu",
+                           (unsigned long long)run->trainer.step, steps);
+        heed_hint(error, "run the same command again to go on");
+    } else {
+        heed_say(HEED_INFO, "done: %llu steps, validation loss %.4f, everything in %s", steps, run->state.valid_loss,
+                 run->config->run.dir);
+    }
+    return status;
+}
+
+heed_status heed_train(heed_comm *comm, const heed_config *config, const heed_watch *watch, heed_error *error) {
+    heedi_run *run = calloc(1, sizeof *run);
+    heed_error failed = HEED_ERROR_INIT;
+    if (!run)
+        heed_fail(&failed, HEED_MEMORY, "out of memory");
+    heed_status status = heed_comm_agree(comm, &failed);
+    if (status != HEED_OK) {
+        *error = failed;
+        free(run);
+        return status;
+    }
+    run->comm = comm;
+    run->config = config;
+    run->watch = watch;
+    run->trainer.comm = comm;
+    run->trainer.config = config;
+    status = open_run(run, error);
+    if (status == HEED_OK && has_all_steps(run))
+        heed_say(HEED_INFO, "%s has its %lld steps already (train.steps=N trains on)", config->run.dir,
+                 (long long)config->train.steps);
+    else if (status == HEED_OK)
+        status = run_steps(run, error);
+    close_run(run);
+    free(run);
+    stop_requested = 0;
+    return status;
+}
