@@ -11,6 +11,7 @@
 
 #include "heed/gemm.h"
 #include "heed/log.h"
+#include "heed/store.h"
 #include "train/run.h"
 
 /* mkdir -p. */
@@ -87,8 +88,10 @@ static heed_status write_text(const heedi_run *run, const char *name, const char
     if (path_of(path, run, name, error) != HEED_OK)
         return error->status;
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    const size_t length = strlen(text);
+    const char *end = length && text[length - 1] == '\n' ? "" : "\n";
     FILE *file = fopen(temporary, "we");
-    bool good = file && fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    bool good = file && fprintf(file, "%s%s", text, end) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0;
     const int reason = errno;
     if (file)
         good = fclose(file) == 0 && good;
@@ -113,11 +116,11 @@ static heed_status write_environment(heedi_run *run, const char *names, heed_err
     const time_t now = time(NULL);
     char started[32];
     strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", gmtime(&now));
-    json_t *object =
-        json_pack("{s:s, s:s, s:I, s:i, s:i, s:o, s:s, s:s, s:s, s:s}", "heed", HEED_VERSION, "started", started,
-                  "from_step", (json_int_t)run->trainer.step, "ranks", run->comm->size, "threads_per_rank",
-                  run->n_threads, "hosts", hosts_of(names, run->comm->size), "mpi", heed_comm_library(), "blis",
-                  heed_gemm_version(), "kernel", heed_gemm_kernel(), "numbers", HEED_REAL_NAME);
+    json_t *object = json_pack("{s:s, s:s, s:I, s:i, s:i, s:o, s:s, s:s, s:s, s:s, s:s}", "heed", HEED_VERSION,
+                               "started", started, "from_step", (json_int_t)run->trainer.step, "ranks", run->comm->size,
+                               "threads_per_rank", run->n_threads, "hosts", hosts_of(names, run->comm->size), "mpi",
+                               heed_comm_library(), "blis", heed_gemm_version(), "kernel", heed_gemm_kernel(), "hdf5",
+                               heed_store_library(), "numbers", HEED_REAL_NAME);
     char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
     heed_status status = text ? write_text(run, "environment.json", text, error)
                               : heed_fail(error, HEED_MEMORY, "environment.json: out of memory");
