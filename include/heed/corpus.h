@@ -44,6 +44,13 @@ heed_status heed_corpus_open(heed_corpus **corpus, const char *store_path, heed_
 heed_status heed_corpus_open_verified(heed_corpus **corpus, const char *store_path, heed_error *error);
 void heed_corpus_close(heed_corpus *corpus);
 
+/* One text file in memory, encoded with a tokenizer that is there already and stays the caller's: what evaluation on
+ * other text than the store's needs. Both splits are all of the text.
+ * Errors: HEED_NOT_FOUND, HEED_DATA (invalid UTF-8, a character outside the vocabulary), HEED_IO, HEED_MEMORY.
+ * Ownership: heed_corpus_close. Not collective. */
+heed_status heed_corpus_of_text(heed_corpus **corpus, const heed_tokenizer *tokenizer, const char *text_path,
+                                heed_error *error);
+
 size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split);
 const heed_tokenizer *heed_corpus_tokenizer(const heed_corpus *corpus);
 

@@ -18,6 +18,10 @@
  * tests. */
 #define HEED_COMMAND_TABLE(X)                                                                                          \
     X(prepare, false, "turn text files into a token store")                                                            \
+    X(eval, true, "measure a model's loss on text")                                                                    \
+    X(generate, false, "let a model write")                                                                            \
+    X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \
+    X(merge, false, "make one file of a run's attention log")                                                          \
     X(config, false, "list all settings, or show those of a config")                                                   \
     X(version, false, "show heed's version and what it runs on")
 
@@ -94,6 +98,11 @@ typedef struct heedi_model {
     heed_model *model; /* with its weights; not for training */
 } heedi_model;
 
+/* Starts BLIS and OpenMP: the lowest instruction-set level among the ranks, and threads a rank (0: OMP_NUM_THREADS, or
+ * the cores that this process may use divided by the ranks on its node). comm NULL: this process alone. Errors:
+ * HEED_UNAVAILABLE, HEED_PEER. Collective. */
+heed_status heedi_open_engines(heed_comm *comm, int64_t threads, heed_error *error);
+
 /* The checkpoint that place means: itself, or the newest one of a run's folder (path holds HEED_PATH_MAX bytes).
  * Errors: HEED_NOT_FOUND. Not collective. */
 heed_status heedi_find_checkpoint(const char *place, char *path, heed_error *error);
@@ -101,6 +110,7 @@ heed_status heedi_find_checkpoint(const char *place, char *path, heed_error *err
 /* Reads all but the model; reads the weights into the model; or both, with BLIS started and a model made for one
  * sequence. close frees what there is, after a failure too. Not collective. */
 heed_status heedi_model_describe(heedi_model *loaded, const char *place, heed_error *error);
+heed_status heedi_model_read_tokenizer(heedi_model *loaded, heed_error *error); /* path is known */
 heed_status heedi_model_read_weights(heedi_model *loaded, heed_error *error);
 heed_status heedi_model_open(heedi_model *loaded, const char *place, heed_error *error);
 void heedi_model_close(heedi_model *loaded);

@@ -7,11 +7,13 @@
 #include "text.h"
 
 struct heed_corpus {
-    heed_store *store;
+    heed_store *store; /* NULL: of a text in memory */
     heed_tokenizer *tokenizer;
     heed_type type;
     size_t n_tokens[2]; /* by heed_split */
     char *digest;
+    int32_t *in_memory;             /* all tokens of a text: both splits */
+    const heed_tokenizer *borrowed; /* that they were made with */
 };
 
 const char *heedi_split_name(heed_split split) {
@@ -100,7 +102,59 @@ void heed_corpus_close(heed_corpus *corpus) {
     heed_store_close(corpus->store);
     heed_tokenizer_destroy(corpus->tokenizer);
     free(corpus->digest);
+    free(corpus->in_memory);
     free(corpus);
+}
+
+/* The whole file in memory, because an encoder may look at more than a piece of it. The caller frees text and digest.
+ */
+static heed_status read_text(const char *path, char **text, size_t *n_bytes, char **digest, heed_error *error) {
+    heedi_text file;
+    *text = NULL;
+    *n_bytes = 0;
+    *digest = malloc(HEEDI_DIGEST_TEXT);
+    heed_status status =
+        *digest ? heedi_text_open(&file, path, error) : heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
+    if (status != HEED_OK)
+        return status;
+    size_t bytes = 1;
+    while (status == HEED_OK && bytes > 0) {
+        const char *piece;
+        status = heedi_text_next(&file, &piece, &bytes, error);
+        char *more = status == HEED_OK ? realloc(*text, *n_bytes + bytes + 1) : NULL;
+        if (more) {
+            *text = more;
+            memcpy(more + *n_bytes, piece, bytes);
+            *n_bytes += bytes;
+        } else if (status == HEED_OK) {
+            status = heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
+        }
+    }
+    uint64_t all;
+    heedi_text_digest(&file, *digest, &all);
+    heedi_text_close(&file);
+    return status;
+}
+
+heed_status heed_corpus_of_text(heed_corpus **out, const heed_tokenizer *tokenizer, const char *text_path,
+                                heed_error *error) {
+    *out = NULL;
+    heed_corpus *corpus = calloc(1, sizeof *corpus);
+    if (!corpus)
+        return heed_fail(error, HEED_MEMORY, "%s: out of memory", text_path);
+    char *text;
+    size_t n_bytes, n_tokens = 0;
+    heed_status status = read_text(text_path, &text, &n_bytes, &corpus->digest, error);
+    if (status == HEED_OK)
+        status = heed_tokenizer_encode(tokenizer, text_path, text, n_bytes, &corpus->in_memory, &n_tokens, error);
+    free(text);
+    corpus->borrowed = tokenizer;
+    corpus->n_tokens[HEED_TRAIN] = corpus->n_tokens[HEED_VALID] = n_tokens;
+    if (status != HEED_OK)
+        heed_corpus_close(corpus);
+    else
+        *out = corpus;
+    return status;
 }
 
 size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split) {
@@ -108,7 +162,7 @@ size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split) {
 }
 
 const heed_tokenizer *heed_corpus_tokenizer(const heed_corpus *corpus) {
-    return corpus->tokenizer;
+    return corpus->borrowed ? corpus->borrowed : corpus->tokenizer;
 }
 
 const char *heed_corpus_digest(const heed_corpus *corpus) {
@@ -138,6 +192,10 @@ heed_status heed_corpus_read(heed_corpus *corpus, heed_split split, size_t first
     HEED_CHECK(count <= corpus->n_tokens[split] && first <= corpus->n_tokens[split] - count);
     const char *name = heedi_split_name(split);
     uint16_t stored[4096];
+    if (corpus->in_memory) {
+        memcpy(tokens, corpus->in_memory + first, count * sizeof *tokens);
+        return HEED_OK;
+    }
     for (size_t done = 0, n; done < count; done += n) {
         const size_t left = count - done, room = sizeof stored / heed_type_bytes(corpus->type);
         const bool wide = corpus->type == HEED_TYPE_INT32;
