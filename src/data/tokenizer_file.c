@@ -1,6 +1,7 @@
 /* A tokenizer in a file: attribute `kind` of the group, and its table as two arrays, `first` (int32, vocab + 1) and
  * `bytes` (uint8): token t stands for bytes[first[t]:first[t + 1]], whatever the kind. A file may be hostile: sizes are
  * checked before memory is asked for, and every token before it is used. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +10,8 @@
 #define NAME_MAX_BYTES 256
 
 static void join(char name[NAME_MAX_BYTES], const char *group, const char *array) {
-    const size_t used = strlen(group), more = strlen(array);
-    HEED_CHECK(used + 1 + more < NAME_MAX_BYTES);
-    memcpy(name, group, used);
-    name[used] = '/';
-    memcpy(name + used + 1, array, more + 1);
+    const int length = snprintf(name, NAME_MAX_BYTES, "%s/%s", group, array);
+    HEED_CHECK(length > 0 && length < NAME_MAX_BYTES);
 }
 
 heed_status heed_tokenizer_write(const heed_tokenizer *tokenizer, heed_store *store, const char *group,

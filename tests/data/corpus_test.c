@@ -143,6 +143,28 @@ static void any_run_of_tokens_can_be_read(void **state) {
     heed_corpus_close(corpus);
 }
 
+/* A file that shrinks under a run's feet: an error, not a signal. A file that is replaced: the old one stays open. */
+static void a_store_that_changes_while_open(void **state) {
+    (void)state;
+    unsigned char bytes[50000];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * i % 251);
+    heed_error error = HEED_ERROR_INIT;
+    heed_corpus *corpus = corpus_of("replaced", bytes, sizeof bytes, HEED_TOKENIZER_BYTE, 0.1);
+    write_text("other.txt", "something else");
+    ok(heed_corpus_prepare("replaced.h5", (const char *[]){"other.txt"}, 1, HEED_TOKENIZER_BYTE, 0.1, &error), &error);
+    int32_t token = -1;
+    ok(heed_corpus_read(corpus, HEED_TRAIN, 44999, 1, &token, &error), &error);
+    assert_int_equal(token, bytes[44999]);
+    heed_corpus_close(corpus);
+
+    corpus = corpus_of("truncated", bytes, sizeof bytes, HEED_TOKENIZER_BYTE, 0.1);
+    assert_int_equal(truncate("truncated.h5", 10000), 0);
+    assert_int_equal(heed_corpus_read(corpus, HEED_TRAIN, 44999, 1, &token, &error), HEED_IO);
+    assert_non_null(strstr(error.message, "truncated.h5: /train: "));
+    heed_corpus_close(corpus);
+}
+
 /* --- identity --------------------------------------------------------------------------------------------------- */
 
 static void make(const char *store, const char *text, heed_tokenizer_kind kind, double share, char digest[64]) {
@@ -350,6 +372,7 @@ int main(void) {
         cmocka_unit_test(each_file_is_split),
         cmocka_unit_test(a_split_may_be_empty),
         cmocka_unit_test(any_run_of_tokens_can_be_read),
+        cmocka_unit_test(a_store_that_changes_while_open),
         cmocka_unit_test(digest_tells_corpora_apart),
         cmocka_unit_test(a_store_knows_its_texts),
         cmocka_unit_test(a_tokenizer_can_be_given),
