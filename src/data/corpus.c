@@ -1,5 +1,6 @@
 #include "heed/corpus.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,16 @@ const char *heedi_split_name(heed_split split) {
 
 heed_type heedi_token_type(size_t vocab) {
     return vocab <= 1 << 8 ? HEED_TYPE_UINT8 : vocab <= 1 << 16 ? HEED_TYPE_UINT16 : HEED_TYPE_INT32;
+}
+
+heed_status heedi_corpus_learned(heed_store *store, bool *learned, heed_error *error) {
+    int64_t value = 0;
+    heed_status status = heed_store_read_int(store, "/tokenizer", "learned", &value, error);
+    if (status == HEED_OK && value != 0 && value != 1)
+        status = heed_fail(error, HEED_DATA, "%s: /tokenizer: attribute learned = %" PRId64 ": expected 0 or 1",
+                           heed_store_path(store), value);
+    *learned = value == 1;
+    return status;
 }
 
 heed_status heedi_corpus_store(heed_store **store, const char *path, bool verify, heed_error *error) {
@@ -70,6 +81,7 @@ static heed_status open_corpus(heed_corpus **out, const char *store_path, bool v
     heed_corpus *corpus = calloc(1, sizeof *corpus);
     if (!corpus)
         return heed_fail(error, HEED_MEMORY, "%s: out of memory", store_path);
+    bool learned; /* nothing to us, but whoever prepares relies on it */
     heed_status status = heedi_corpus_store(&corpus->store, store_path, verify, error);
     if (status == HEED_OK)
         status = heed_tokenizer_read(&corpus->tokenizer, corpus->store, "/tokenizer", error);
@@ -81,6 +93,8 @@ static heed_status open_corpus(heed_corpus **out, const char *store_path, bool v
         status = open_split(corpus, HEED_VALID, error);
     if (status == HEED_OK)
         status = read_digest(corpus, error);
+    if (status == HEED_OK)
+        status = heedi_corpus_learned(corpus->store, &learned, error);
     if (status != HEED_OK)
         heed_corpus_close(corpus);
     else

@@ -23,4 +23,7 @@ heed_type heedi_token_type(size_t vocab);
 /* Opens a store and makes sure that it is a token store of this format. Errors: HEED_NOT_FOUND, HEED_DATA. */
 heed_status heedi_corpus_store(heed_store **store, const char *path, bool verify, heed_error *error);
 
+/* Whether the tokenizer was learned from the texts of this store, so that the same texts give the same tokens. */
+heed_status heedi_corpus_learned(heed_store *store, bool *learned, heed_error *error);
+
 #endif

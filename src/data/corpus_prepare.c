@@ -301,12 +301,12 @@ static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, do
                                  heed_error *error) {
     heed_tokenizer *tokenizer;
     double stored_share = 0;
-    int64_t learned = 0; /* from these texts; else the same texts may have other tokens */
+    bool learned = false;
     heed_status status = heed_tokenizer_read(&tokenizer, store, "/tokenizer", error);
     if (status == HEED_OK)
         status = heed_store_read_number(store, "/", "valid_share", &stored_share, error);
     if (status == HEED_OK)
-        status = heed_store_read_int(store, "/tokenizer", "learned", &learned, error);
+        status = heedi_corpus_learned(store, &learned, error);
     *same = status == HEED_OK && learned && heed_tokenizer_what(tokenizer) == kind && stored_share == valid_share;
     heed_tokenizer_destroy(tokenizer);
     return status;

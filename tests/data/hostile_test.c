@@ -21,7 +21,7 @@ typedef struct array_of {
 
 typedef struct content { /* of a token store; NULL and n_dims -1 leave a part out */
     const char *kind, *tokenizer, *digest;
-    int64_t format;
+    int64_t format, learned;
     array_of first, bytes, train, valid;
 } content;
 
@@ -30,6 +30,7 @@ static content whole(void) { /* "e", "x", "é" */
                      .tokenizer = "char",
                      .digest = "0123456789abcdef0123456789abcdef",
                      .format = 1,
+                     .learned = 1,
                      .first = {"/tokenizer/first", HEED_TYPE_INT32, 1, {4}, {0, 1, 2, 4}},
                      .bytes = {"/tokenizer/bytes", HEED_TYPE_UINT8, 1, {4}, {'e', 'x', 0xC3, 0xA9}},
                      .train = {"/train", HEED_TYPE_UINT8, 1, {6}, {0, 1, 2, 0, 1, 2}},
@@ -85,6 +86,8 @@ static void seal(const content *c, const char *path) {
         ok(heed_store_write_kind(store, c->kind, c->format, &error), &error);
     if (c->tokenizer)
         ok(heed_store_write_text(store, "/tokenizer", "kind", c->tokenizer, &error), &error);
+    if (c->learned >= -1)
+        ok(heed_store_write_int(store, "/tokenizer", "learned", c->learned, &error), &error);
     if (c->digest)
         ok(heed_store_write_text(store, "/", "digest", c->digest, &error), &error);
     ok(heed_store_seal(store, &error), &error);
@@ -120,6 +123,9 @@ static heed_status read_all(const char *path, heed_error *error) {
     X(c->tokenizer = NULL, "/tokenizer: attribute kind is missing")                                                    \
     X(c->tokenizer = "bpe\n\033[2J", "/tokenizer: its kind is not one that this version knows (char, byte)")           \
     X(c->tokenizer = "a kind with a name of more than 32 bytes", "attribute kind is longer than 32 bytes")             \
+    X(c->learned = -2, "/tokenizer: attribute learned is missing")                                                     \
+    X(c->learned = -1, "/tokenizer: attribute learned = -1: expected 0 or 1")                                          \
+    X(c->learned = 2, "/tokenizer: attribute learned = 2: expected 0 or 1")                                            \
     X(c->digest = NULL, "/: attribute digest is missing")                                                              \
     X(c->digest = "0123456789abcdef0123456789abcde", "attribute digest: expected 32 hexadecimal digits")               \
     X(c->digest = "0123456789abcdef0123456789abcdeF", "attribute digest: expected 32 hexadecimal digits")              \
