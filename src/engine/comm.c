@@ -166,6 +166,7 @@ void heed_comm_close(heed_comm *comm) {
         struct heedi_exchange *exchange = engine->free_exchanges;
         engine->free_exchanges = exchange->next;
         free(exchange->requests);
+        free(exchange->statuses);
         free(exchange);
     }
     if (engine->all != MPI_COMM_NULL)

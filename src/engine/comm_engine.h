@@ -10,6 +10,7 @@
  */
 struct heedi_exchange {
     MPI_Request *requests;
+    MPI_Status *statuses; /* one a request: where something fails, MPI writes there what */
     int n_requests, capacity;
     struct heedi_exchange *next; /* list of the free ones */
 };

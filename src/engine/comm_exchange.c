@@ -19,6 +19,21 @@ static size_t parts_of(size_t bytes) {
 
 /* --- exchanges -------------------------------------------------------------------------------------------------- */
 
+static bool grow(struct heedi_exchange *exchange, size_t n_requests) {
+    if (n_requests > INT_MAX)
+        return false;
+    MPI_Request *requests = realloc(exchange->requests, n_requests * sizeof *requests);
+    if (requests)
+        exchange->requests = requests;
+    MPI_Status *statuses = realloc(exchange->statuses, n_requests * sizeof *statuses);
+    if (statuses)
+        exchange->statuses = statuses;
+    if (!requests || !statuses)
+        return false;
+    exchange->capacity = (int)n_requests;
+    return true;
+}
+
 static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_requests) {
     struct heedi_exchange *exchange = engine->free_exchanges;
     if (exchange)
@@ -28,15 +43,10 @@ static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_
     if (!exchange)
         return NULL;
     exchange->n_requests = 0;
-    if (n_requests > (size_t)exchange->capacity) {
-        MPI_Request *grown = n_requests > INT_MAX ? NULL : realloc(exchange->requests, n_requests * sizeof *grown);
-        if (!grown) {
-            exchange->next = engine->free_exchanges;
-            engine->free_exchanges = exchange;
-            return NULL;
-        }
-        exchange->requests = grown;
-        exchange->capacity = (int)n_requests;
+    if (n_requests > (size_t)exchange->capacity && !grow(exchange, n_requests)) {
+        exchange->next = engine->free_exchanges;
+        engine->free_exchanges = exchange;
+        return NULL;
     }
     return exchange;
 }
@@ -99,20 +109,29 @@ heed_status heed_exchange_start(heed_comm *comm, heed_exchange *exchange, const 
     return status;
 }
 
+/* MPI's answer about several messages, or that of the first that failed. */
+static int first_failure(const struct heedi_exchange *exchange, int code) {
+    for (int i = 0; code == MPI_ERR_IN_STATUS && i < exchange->n_requests; i++) {
+        const int one = exchange->statuses[i].MPI_ERROR;
+        if (one != MPI_SUCCESS && one != MPI_ERR_PENDING)
+            return one;
+    }
+    return code;
+}
+
 heed_status heed_exchange_test(heed_comm *comm, heed_exchange *exchange, bool *done, heed_error *error) {
     (void)comm;
+    struct heedi_exchange *engine = exchange->engine;
     int all_done = 0;
-    heed_status status = heedi_comm_check(
-        MPI_Testall(exchange->engine->n_requests, exchange->engine->requests, &all_done, MPI_STATUSES_IGNORE),
-        "MPI_Testall", error);
+    const int code = MPI_Testall(engine->n_requests, engine->requests, &all_done, engine->statuses);
     *done = all_done;
-    return status;
+    return heedi_comm_check(first_failure(engine, code), "MPI_Testall", error);
 }
 
 heed_status heed_exchange_wait(heed_comm *comm, heed_exchange *exchange, heed_error *error) {
-    heed_status status =
-        heedi_comm_check(MPI_Waitall(exchange->engine->n_requests, exchange->engine->requests, MPI_STATUSES_IGNORE),
-                         "MPI_Waitall", error);
+    struct heedi_exchange *engine = exchange->engine;
+    const int code = MPI_Waitall(engine->n_requests, engine->requests, engine->statuses);
+    const heed_status status = heedi_comm_check(first_failure(engine, code), "MPI_Waitall", error);
     give_back(comm->engine, exchange);
     return status;
 }

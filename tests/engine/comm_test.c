@@ -239,7 +239,7 @@ static void exchanges_overlap_and_deliver(void **state) {
 /* All of the above once more with messages cut every few bytes, as blocks beyond MPI's counts are. */
 static int cut_small(void **state) {
     (void)state;
-    heedi_comm_most_bytes = 24;
+    heedi_comm_most_bytes = 256;
     return 0;
 }
 
