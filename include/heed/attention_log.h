@@ -59,6 +59,14 @@ heed_status heed_attention_log_write(const char *run_dir, uint64_t step, const h
                                      const double *statistics, const heed_batch *probes,
                                      const heed_tokenizer *tokenizer, const char *config_text, heed_error *error);
 
+/* The same in a thread that belongs to maps. start copies all but the maps; the next heed_attention_maps_see waits
+ * until they are written. wait ends when nothing is under way and tells once of the first write that failed since the
+ * last wait: call it before a checkpoint is started, so that no checkpoint is kept whose log files are not. */
+heed_status heed_attention_log_start(heed_attention_maps *maps, const char *run_dir, uint64_t step,
+                                     const double *statistics, const heed_batch *probes,
+                                     const heed_tokenizer *tokenizer, const char *config_text, heed_error *error);
+heed_status heed_attention_log_wait(heed_attention_maps *maps, heed_error *error);
+
 /* `heed merge`: one file of all log steps of a run, in the same form. Errors: HEED_NOT_FOUND (no log), HEED_DATA (a
  * damaged file, or one that does not fit the others), HEED_CREATE, HEED_IO. */
 heed_status heed_attention_log_merge(const char *run_dir, const char *out_path, heed_error *error);

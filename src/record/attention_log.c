@@ -1,4 +1,4 @@
-/* Writing one file of the attention log. */
+/* Writing one file of the attention log, at once or in the background. */
 #include "heed/attention_log.h"
 
 #include <stdio.h>
@@ -126,40 +126,94 @@ static heed_status write_arrays(heed_store *store, const heed_attention_maps *ma
     return status;
 }
 
-static heed_status write_file(const char *run_dir, const content *c, const heed_attention_maps *maps,
+/* --- jobs ------------------------------------------------------------------------------------------------------- */
+
+struct heedi_log_job {
+    const heed_attention_maps *maps;
+    content content;
+    char path[HEED_PATH_MAX], *config_text;
+};
+
+void heedi_log_job_free(heedi_log_job *job) {
+    if (!job)
+        return;
+    content_free(&job->content);
+    free(job->config_text);
+    free(job);
+}
+
+/* Copies all that the caller may change before the job is done, but for the maps. */
+static heed_status job_create(heedi_log_job **out, const char *run_dir, uint64_t step, const heed_attention_maps *maps,
+                              const double *statistics, const heed_batch *probes, const heed_tokenizer *tokenizer,
                               const char *config_text, heed_error *error) {
-    char folder[HEED_PATH_MAX], path[HEED_PATH_MAX];
+    heedi_log_job *job = calloc(1, sizeof *job);
+    char folder[HEED_PATH_MAX];
+    heed_status status = HEED_OK;
+    *out = NULL;
+    if (!job || !(job->config_text = strdup(config_text)) || !content_alloc(&job->content, maps) ||
+        !fill_tokens(&job->content, probes, tokenizer, maps->probes, maps->time))
+        status = heed_fail(error, HEED_MEMORY, "%s: attention log: out of memory", run_dir);
+    else if (snprintf(folder, sizeof folder, "%s/attention", run_dir) >= HEED_PATH_MAX)
+        status = heed_fail(error, HEED_CREATE, "%s: the name of this folder is too long", run_dir);
+    if (status == HEED_OK)
+        status = heedi_make_folder(folder, error);
+    if (status == HEED_OK)
+        status = heedi_step_path(job->path, folder, step, error);
+    if (status != HEED_OK) {
+        heedi_log_job_free(job);
+        return status;
+    }
+    job->maps = maps;
+    job->content.step = (int64_t)step;
+    for (size_t h = 0; h < maps->layers * maps->heads; h++)
+        for (size_t k = 0; k < HEED_N_STATISTICS; k++)
+            job->content.statistic[k][h] = statistics[h * HEED_N_STATISTICS + k];
+    *out = job;
+    return HEED_OK;
+}
+
+static void write_job(void *context, heed_error *error) {
+    const heedi_log_job *job = context;
     heed_store *store;
-    if (snprintf(folder, sizeof folder, "%s/attention", run_dir) >= HEED_PATH_MAX)
-        return heed_fail(error, HEED_CREATE, "%s: the name of this folder is too long", run_dir);
-    heed_status status = heedi_make_folder(folder, error);
+    if (heed_store_create(&store, job->path, error) != HEED_OK)
+        return;
+    heed_status status = write_arrays(store, job->maps, &job->content, error);
     if (status == HEED_OK)
-        status = heedi_step_path(path, folder, (uint64_t)c->step, error);
+        status = heedi_log_annotate(store, job->config_text, error);
     if (status == HEED_OK)
-        status = heed_store_create(&store, path, error);
+        heed_store_seal(store, error);
+    else
+        heed_store_discard(store);
+}
+
+heed_status heed_attention_log_start(heed_attention_maps *maps, const char *run_dir, uint64_t step,
+                                     const double *statistics, const heed_batch *probes,
+                                     const heed_tokenizer *tokenizer, const char *config_text, heed_error *error) {
+    heedi_log_job *job;
+    const heed_status status = job_create(&job, run_dir, step, maps, statistics, probes, tokenizer, config_text, error);
     if (status != HEED_OK)
         return status;
-    status = write_arrays(store, maps, c, error);
-    if (status == HEED_OK)
-        status = heedi_log_annotate(store, config_text, error);
-    if (status == HEED_OK)
-        return heed_store_seal(store, error);
-    heed_store_discard(store);
-    return status;
+    heedi_worker_rest(&maps->worker);
+    heedi_log_job_free(maps->job);
+    maps->job = job;
+    heedi_worker_start(&maps->worker, write_job, job);
+    return HEED_OK;
+}
+
+heed_status heed_attention_log_wait(heed_attention_maps *maps, heed_error *error) {
+    return heedi_worker_wait(&maps->worker, error);
 }
 
 heed_status heed_attention_log_write(const char *run_dir, uint64_t step, const heed_attention_maps *maps,
                                      const double *statistics, const heed_batch *probes,
                                      const heed_tokenizer *tokenizer, const char *config_text, heed_error *error) {
-    content c = {.step = (int64_t)step};
-    heed_status status = HEED_OK;
-    if (!content_alloc(&c, maps) || !fill_tokens(&c, probes, tokenizer, maps->probes, maps->time))
-        status = heed_fail(error, HEED_MEMORY, "%s: attention log: out of memory", run_dir);
-    for (size_t h = 0; status == HEED_OK && h < maps->layers * maps->heads; h++)
-        for (size_t k = 0; k < HEED_N_STATISTICS; k++)
-            c.statistic[k][h] = statistics[h * HEED_N_STATISTICS + k];
-    if (status == HEED_OK)
-        status = write_file(run_dir, &c, maps, config_text, error);
-    content_free(&c);
-    return status;
+    heed_error own = HEED_ERROR_INIT;
+    heedi_log_job *job;
+    if (job_create(&job, run_dir, step, maps, statistics, probes, tokenizer, config_text, &own) == HEED_OK) {
+        write_job(job, &own);
+        heedi_log_job_free(job);
+    }
+    if (own.status != HEED_OK && error && error->status == HEED_OK)
+        *error = own;
+    return own.status;
 }

@@ -23,7 +23,8 @@ heed_status heed_attention_maps_create(heed_attention_maps **out, size_t probes,
             maps->scale[k] = calloc(n_maps, sizeof *maps->scale[k]);
             complete = complete && maps->half[k] && maps->scale[k];
         }
-        if (complete)
+        maps->has_worker = complete && heedi_worker_begin(&maps->worker, "attention log", error) == HEED_OK;
+        if (maps->has_worker)
             return HEED_OK;
     }
     heed_attention_maps_destroy(maps);
@@ -36,6 +37,9 @@ heed_status heed_attention_maps_create(heed_attention_maps **out, size_t probes,
 void heed_attention_maps_destroy(heed_attention_maps *maps) {
     if (!maps)
         return;
+    if (maps->has_worker)
+        heedi_worker_end(&maps->worker);
+    heedi_log_job_free(maps->job);
     for (int k = 0; k < HEEDI_N_MAPS; k++) {
         free(maps->half[k]);
         free(maps->scale[k]);
@@ -66,6 +70,7 @@ void heed_attention_maps_see(void *context, const heed_attention_view *view) {
     const size_t probes = view->query_rows->n_sequences, map = maps->time * maps->time;
     HEED_CHECK(probes <= maps->probes && view->heads == maps->heads && view->layer < maps->layers);
     HEED_CHECK(view->query_rows->max_length <= maps->time && view->d_output);
+    heedi_worker_rest(&maps->worker);
     const heed_attention attention = {.heads = view->heads,
                                       .head_width = view->head_width,
                                       .causal = view->causal,

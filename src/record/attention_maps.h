@@ -2,15 +2,23 @@
 #define HEED_RECORD_ATTENTION_MAPS_H
 
 #include "heed/attention_log.h"
+#include "record/worker.h"
 
 typedef enum heedi_map { HEEDI_ATTENTION, HEEDI_ADVANTAGE, HEEDI_CREDIT, HEEDI_N_MAPS } heedi_map;
 
+typedef struct heedi_log_job heedi_log_job;
+
+/* While the worker is busy the maps and the job are its own. */
 struct heed_attention_maps {
     size_t probes, layers, heads, time;
-    uint16_t
-        *half[HEEDI_N_MAPS]; /* (probes, layers, heads, time, time), binary16 of value / scale; 0 where not visible */
-    float *scale[HEEDI_N_MAPS]; /* (probes, layers, heads) */
-    real *scratch;              /* (threads, HEEDI_N_MAPS, time, time) */
+    uint16_t *half[HEEDI_N_MAPS]; /* (probes, layers, heads, time, time): value / scale, 0 where not visible */
+    float *scale[HEEDI_N_MAPS];   /* (probes, layers, heads) */
+    real *scratch;                /* (threads, HEEDI_N_MAPS, time, time) */
+    heedi_worker worker;
+    bool has_worker;
+    heedi_log_job *job; /* the last one, or NULL */
 };
+
+void heedi_log_job_free(heedi_log_job *job);
 
 #endif

@@ -22,6 +22,7 @@ static const size_t lengths[N_PROBES] = {TIME, 7};
 static heed_tokenizer *tokenizer;
 static int32_t token[TIME + 7], target[TIME + 7];
 static real weight[TIME + 7];
+static bool in_background;
 
 /* Maps of both layers; seed shifts the numbers, as a training step would. */
 static heed_attention_maps *make_maps(size_t shift) {
@@ -49,7 +50,13 @@ static void write_step(uint64_t step, size_t shift) {
     for (size_t i = 0; i < LAYERS * HEADS * HEED_N_STATISTICS; i++)
         statistics[i] = (double)(step * 1000 + i);
     heed_attention_maps *maps = make_maps(shift);
-    OK(heed_attention_log_write(".", step, maps, statistics, &probes, tokenizer, "[model]\n", &error));
+    if (in_background) {
+        OK(heed_attention_log_start(maps, ".", step, statistics, &probes, tokenizer, "[model]\n", &error));
+        memset(statistics, 0, sizeof statistics); /* start made copies */
+        OK(heed_attention_log_wait(maps, &error));
+    } else {
+        OK(heed_attention_log_write(".", step, maps, statistics, &probes, tokenizer, "[model]\n", &error));
+    }
     heed_attention_maps_destroy(maps);
 }
 
@@ -163,8 +170,29 @@ static void equal_contents_make_equal_files(void **state) {
     write_step(100, 0);
     assert_int_equal(rename("attention/step-00000100.h5", "first.h5"), 0);
     sleep(1); /* were a time of day stored, it would differ now */
+    in_background = true;
     write_step(100, 0);
+    in_background = false;
     assert_true(same_files("first.h5", "attention/step-00000100.h5"));
+}
+
+static void failed_write_is_told_once(void **state) {
+    (void)state;
+    static const size_t first_row[] = {0, TIME, TIME + 7};
+    const heed_batch probes = {.rows = {.n_rows = TIME + 7, .n_sequences = N_PROBES, .first_row = first_row},
+                               .token = token,
+                               .target = target,
+                               .weight = weight};
+    const double statistics[LAYERS * HEADS * HEED_N_STATISTICS] = {0};
+    heed_attention_maps *maps = make_maps(0);
+    assert_int_equal(system("mkdir -p attention/step-00000007.h5"), 0); /* a folder cannot be replaced by a file */
+    OK(heed_attention_log_start(maps, ".", 7, statistics, &probes, tokenizer, "", &error));
+    FAILS(HEED_IO, "attention/step-00000007.h5: cannot be renamed", heed_attention_log_wait(maps, &error));
+    OK(heed_attention_log_wait(maps, &error));
+    FAILS(HEED_CREATE, "no/where/attention: cannot be created",
+          heed_attention_log_start(maps, "no/where", 7, statistics, &probes, tokenizer, "", &error));
+    assert_int_not_equal(access("attention/step-00000007.h5.tmp", F_OK), 0);
+    heed_attention_maps_destroy(maps);
 }
 
 static void merge_joins_all_steps(void **state) {
@@ -235,6 +263,7 @@ int main(void) {
         cmocka_unit_test_setup(maps_follow_their_definitions, clean),
         cmocka_unit_test_setup(statistics_and_tokens_are_stored, clean),
         cmocka_unit_test_setup(equal_contents_make_equal_files, clean),
+        cmocka_unit_test_setup(failed_write_is_told_once, clean),
         cmocka_unit_test_setup(merge_joins_all_steps, clean),
         cmocka_unit_test_setup(merge_refuses_what_does_not_fit, clean),
         cmocka_unit_test_setup(cut_removes_later_steps, clean),
