@@ -18,6 +18,7 @@
  * tests. */
 #define HEED_COMMAND_TABLE(X)                                                                                          \
     X(prepare, false, "turn text files into a token store")                                                            \
+    X(train, true, "train a transformer, or go on with a run")                                                         \
     X(eval, true, "measure a model's loss on text")                                                                    \
     X(generate, false, "let a model write")                                                                            \
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \

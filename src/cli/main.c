@@ -74,7 +74,10 @@ static void print_help(void) {
     for (int status = 0; status < HEED_STATUS_COUNT; status++)
         printf("  %-3d %s\n", heed_status_exit((heed_status)status), heed_status_meaning((heed_status)status));
     printf("\nExamples:\n"
-           "  heed version\n");
+           "  heed train configs/whale.ini\n"
+           "  mpirun -n 8 heed train configs/whale.ini model.width=256 train.steps=5000\n"
+           "  heed generate runs/whale --prompt 'Call me '\n"
+           "  heed inspect runs/whale\n");
 }
 
 static const struct command *find_command(const char *name, heed_error *error) {

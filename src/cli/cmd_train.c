@@ -1,0 +1,69 @@
+/* heed train: starts a run, or goes on with it. */
+#include "cli/cli.h"
+
+#include <signal.h>
+
+#include "heed/log.h"
+#include "heed/train.h"
+
+static void ask_to_stop(int signal_number) {
+    (void)signal_number;
+    heed_train_request_stop();
+}
+
+/* SIGTERM and SIGUSR1 come from schedulers (SLURM's --signal), SIGINT from Ctrl-C. The first one asks for a checkpoint
+ * and an orderly end; the second finds the default action again and ends the process at once. */
+static void listen_for_stops(void) {
+    const int signals[] = {SIGTERM, SIGUSR1, SIGINT};
+    struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaction(signals[i], &action, NULL);
+}
+
+/* Rank 0 reads, and sends what it read with the places where it was set: later messages name them on any rank. */
+static heed_status share_config(heedi_cli *cli, heed_config *config, heed_error *error) {
+    if (cli->rank == 0)
+        heedi_read_config(cli, config, error);
+    if (heed_comm_agree(cli->comm, error) != HEED_OK)
+        return error->status;
+    return heed_comm_broadcast(cli->comm, config, sizeof *config, 0, error);
+}
+
+heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
+    bool quiet = false;
+    const heedi_option options[] = {{"quiet", 'q', NULL, "show warnings and errors only", .on = &quiet}, {0}};
+    const heedi_syntax syntax = {
+        .arguments = "[CONFIG | RUN_DIR] [SECTION.KEY=VALUE...]",
+        .about = "Trains a transformer. With a config file it starts the run that the config describes in run.dir, or "
+                 "goes on with it "
+                 "from its newest checkpoint if it is there already; with a run's folder it goes on with that run. "
+                 "Settings on the "
+                 "command line win over the file's ('heed config' lists them). Under mpirun all ranks train together; "
+                 "the result "
+                 "has the same bits for any number of them.\n\n"
+                 "SIGTERM, SIGUSR1 or Ctrl-C: a checkpoint is written, and training ends with status 75; a second "
+                 "signal ends it "
+                 "at once.",
+        .examples = "  heed train configs/whale.ini\n"
+                    "  mpirun -n 8 heed train configs/whale.ini model.width=256 train.steps=5000\n"
+                    "  heed train data.text=data/moby-dick.txt run.dir=runs/mine train.steps=200\n"
+                    "  heed train runs/whale train.steps=10000      go on, for longer\n",
+        .options = options,
+        .least = 1,
+        .most = -1,
+    };
+    if (!heedi_parse(cli, &syntax, error) || heedi_open_ranks(cli, error) != HEED_OK)
+        return error->status;
+    heed_config config;
+    if (share_config(cli, &config, error) != HEED_OK)
+        return error->status;
+    if (quiet)
+        heed_log_setup(cli->rank, HEED_WARNING);
+    listen_for_stops();
+    heedi_progress progress;
+    const heed_watch watch = heedi_progress_watch(&progress, quiet);
+    heed_train(cli->comm, &config, &watch, error);
+    heedi_progress_end(&progress);
+    return error->status;
+}
