@@ -14,7 +14,8 @@
 typedef struct heed_tokenizer heed_tokenizer;
 
 /* Learns a tokenizer from text: for characters, the sorted set of its code points. name is shown in messages.
- * Errors: HEED_DATA (invalid UTF-8, with the byte's position), HEED_MEMORY. Ownership: heed_tokenizer_destroy. */
+ * Errors: HEED_DATA (invalid UTF-8, with the byte's position; no character at all), HEED_MEMORY. Ownership:
+ * heed_tokenizer_destroy. */
 heed_status heed_tokenizer_learn(heed_tokenizer **tokenizer, heed_tokenizer_kind kind, const char *name,
                                  const char *text, size_t text_bytes, heed_error *error);
 void heed_tokenizer_destroy(heed_tokenizer *tokenizer);

@@ -35,6 +35,8 @@ static heed_status settle(heed_tokenizer *tokenizer, heed_error *error) {
             n_vocab++;
             n_bytes += (size_t)utf8proc_encode_char(code, encoded);
         }
+    if (n_vocab == 0)
+        return heed_fail(error, HEED_DATA, "tokenizer: there is no character in the text to learn from");
     const heed_status status = heedi_tokenizer_table(tokenizer, n_vocab, n_bytes, error);
     if (status != HEED_OK)
         return status;

@@ -184,6 +184,15 @@ static void decoding_agrees_with_the_definition(void **state) {
     assert_true(n_valid > 1000);
 }
 
+static void no_text_gives_no_characters(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    heed_tokenizer *tokenizer;
+    assert_int_equal(heed_tokenizer_learn(&tokenizer, HEED_TOKENIZER_CHAR, "t", "", 0, &error), HEED_DATA);
+    assert_null(tokenizer);
+    expect_round_trip(HEED_TOKENIZER_BYTE, "", 0, 256, 0); /* bytes need not be learned */
+}
+
 static void unknown_characters_are_named(void **state) {
     (void)state;
     static const struct {
@@ -273,13 +282,10 @@ static void unreadable_texts_are_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(moby_dick_has_83_characters),
-        cmocka_unit_test(extreme_code_points_are_characters),
-        cmocka_unit_test(numbers_follow_code_points),
-        cmocka_unit_test(invalid_text_is_named_with_its_place),
-        cmocka_unit_test(decoding_agrees_with_the_definition),
-        cmocka_unit_test(unknown_characters_are_named),
-        cmocka_unit_test(pieces_join_to_the_file),
+        cmocka_unit_test(moby_dick_has_83_characters),         cmocka_unit_test(extreme_code_points_are_characters),
+        cmocka_unit_test(numbers_follow_code_points),          cmocka_unit_test(invalid_text_is_named_with_its_place),
+        cmocka_unit_test(decoding_agrees_with_the_definition), cmocka_unit_test(no_text_gives_no_characters),
+        cmocka_unit_test(unknown_characters_are_named),        cmocka_unit_test(pieces_join_to_the_file),
         cmocka_unit_test(unreadable_texts_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
