@@ -16,11 +16,19 @@ static const struct {
 
 static void (*end_all_ranks)(int exit_status);
 
+/* One fault, one line: what a file or a library put into the text cannot break it, nor steer a terminal. */
+static void format_line(char *line, size_t bytes, const char *format, va_list arguments) {
+    vsnprintf(line, bytes, format, arguments);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = ' ';
+}
+
 heed_status heed_fail(heed_error *error, heed_status status, const char *format, ...) {
     if (error && error->status == HEED_OK) {
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(error->message, sizeof error->message, format, arguments);
+        format_line(error->message, sizeof error->message, format, arguments);
         va_end(arguments);
         error->status = status;
     }
@@ -33,7 +41,7 @@ heed_status heed_hint(heed_error *error, const char *format, ...) {
     if (error->status != HEED_OK && !error->hint[0]) {
         va_list arguments;
         va_start(arguments, format);
-        vsnprintf(error->hint, sizeof error->hint, format, arguments);
+        format_line(error->hint, sizeof error->hint, format, arguments);
         va_end(arguments);
     }
     return error->status;

@@ -20,6 +20,9 @@ static void error_keeps_its_origin(void **state) {
     assert_int_equal(error.status, HEED_CONFIG);
     assert_string_equal(error.message, "first 1");
     assert_int_equal(heed_status_exit(HEED_STOPPED), 75);
+    error = (heed_error)HEED_ERROR_INIT;
+    heed_fail(&error, HEED_DATA, "kind %s", "two\nlines\x1b[2J");
+    assert_string_equal(error.message, "kind two lines [2J");
 }
 
 static void permutation_meets_every_index_once(void **state) {
