@@ -219,6 +219,13 @@ static bool close_file(heed_store *store) {
     return !store->held;
 }
 
+static bool sync_file(int fd) {
+    while (fsync(fd) != 0)
+        if (errno != EINTR)
+            return false;
+    return true;
+}
+
 static bool sync_folder(const char *path) {
     const char *slash = strrchr(path, '/');
     char *folder = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
@@ -226,7 +233,7 @@ static bool sync_folder(const char *path) {
     free(folder);
     if (fd < 0)
         return false;
-    const bool synced = fsync(fd) == 0 || errno == EINVAL; /* EINVAL: a file system whose folders need none */
+    const bool synced = sync_file(fd) || errno == EINVAL; /* EINVAL: a file system whose folders need none */
     const int saved = errno;
     close(fd);
     errno = saved;
@@ -237,7 +244,7 @@ static heed_status publish(heed_store *store, heed_error *error) {
     unsigned char digest[HEEDI_DIGEST_BYTES];
     if (!heedi_trailer_write(&store->disk, digest))
         return heed_fail(error, HEED_IO, "%s: cannot be written: %s", store->path, strerror(store->disk.error));
-    if (fsync(store->disk.fd) != 0)
+    if (!sync_file(store->disk.fd))
         return heed_fail(error, HEED_IO, "%s: cannot be written: fsync: %s", store->path, strerror(errno));
     const int fd = store->disk.fd;
     store->disk.fd = -1;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heed/version.h"
 #include "store_private.h"
 
 static heed_status write_attribute(heed_store *store, const char *object, const char *key, hid_t on_disk,
@@ -130,7 +131,7 @@ heed_status heed_store_write_kind(heed_store *store, const char *kind, int64_t f
     if (status == HEED_OK)
         status = heed_store_write_int(store, "/", "heed_format", format, error);
     if (status == HEED_OK)
-        status = heed_store_write_text(store, "/", "heed_version", HEED_VERSION, error);
+        status = heed_store_write_text(store, "/", "heed_version", heed_version(), error);
     return status;
 }
 

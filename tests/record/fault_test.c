@@ -1,0 +1,267 @@
+/* A file is published in an order that no crash can break, and every call on the way may fail: one line says so, the
+ * earlier file stays, nothing is left open or lying about, and the next save works. */
+#include <dirent.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "heed/attention_log.h"
+#include "heed/gemm.h"
+#include "heed/metrics.h"
+#include "record/faults.h"
+#include "record/sample.h"
+#include "record/views.h"
+
+static sample s;
+static heed_attention_maps *maps;
+
+static heed_status save_checkpoint(uint64_t step, heed_error *error) {
+    sample_fill(&s, step);
+    return heed_checkpoint_write("saved", &s.state, &s.arenas, s.tokenizer, error);
+}
+
+static heed_status save_log_in(const char *run_dir, uint64_t step, heed_error *error) {
+    static const size_t first_row[] = {0, 3};
+    static const int32_t token[3] = {1, 2, 3};
+    static const double statistics[HEADS * LAYERS * HEED_N_STATISTICS];
+    const heed_batch probes = {
+        .rows = {.n_rows = 3, .n_sequences = 1, .first_row = first_row}, .token = token, .target = token};
+    return heed_attention_log_write(run_dir, step, maps, statistics, &probes, s.tokenizer, "", error);
+}
+
+static heed_status save_log(uint64_t step, heed_error *error) {
+    return save_log_in("saved", step, error);
+}
+
+static void load_checkpoint(uint64_t step) {
+    char path[HEED_PATH_MAX];
+    heed_checkpoint_state state;
+    OK(heed_checkpoint_newest("saved", path, &error));
+    OK(heed_checkpoint_read_state(path, &state, &error));
+    OK(heed_checkpoint_read(path, &s.arenas, NULL, &error));
+    assert_true(state.step == step);
+    heed_checkpoint_state_reset(&state);
+}
+
+static void load_log(uint64_t step) {
+    (void)step;
+    OK(heed_attention_log_merge("saved", "merged.h5", &error));
+}
+
+static const struct file_kind {
+    const char *name;
+    heed_status (*save)(uint64_t step, heed_error *error);
+    void (*load)(uint64_t newest);
+} kinds[] = {{"checkpoint", save_checkpoint, load_checkpoint}, {"attention log", save_log, load_log}};
+
+static int count_entries(const char *folder, const char *part) {
+    DIR *open_folder = opendir(folder);
+    int n = 0;
+    assert_non_null(open_folder);
+    for (struct dirent *entry; (entry = readdir(open_folder));)
+        n += strstr(entry->d_name, part) != NULL;
+    closedir(open_folder);
+    return n;
+}
+
+/* Whether calls has the parts in this order; a part is a run of one letter. */
+static void check_order(const char *what, const char *calls) {
+    const size_t n = strlen(calls), writes = strspn(calls + 1, "wc");
+    const char *end = calls + 1 + writes;
+    if (calls[0] != 'o' || writes < 3 || strcmp(end, "tsxrodx") != 0)
+        fail_msg("%s: %zu calls: %s", what, n, calls);
+}
+
+static void published_in_order(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        faults_begin(0, 0);
+        OK(kinds[k].save(5, &error));
+        faults_end();
+        check_order(kinds[k].name, faults_calls());
+    }
+}
+
+static void acknowledged_when_durable(void **state) {
+    (void)state;
+    heed_checkpoint_writer *writer;
+    OK(heed_checkpoint_writer_create(&writer, "saved", 9, &error));
+    faults_begin(0, 0);
+    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, s.tokenizer, &error));
+    OK(heed_checkpoint_writer_wait(writer, &error));
+    faults_end();
+    heed_checkpoint_writer_destroy(writer);
+    const char *message = strchr(faults_calls(), '!'), *durable = strchr(faults_calls(), 'd');
+    assert_non_null(message);
+    assert_true(durable && durable < message);
+}
+
+static bool thorough; /* every call with every reason; else each with one of them */
+
+/* Fails every call of a save in turn. */
+static void fail_each_call(const struct file_kind *kind, int *n_tried) {
+    static const int reasons[] = {ENOSPC, EIO, EFBIG};
+    for (int attempt = 0;; attempt++) {
+        const int nth = 1 + (thorough ? attempt / 3 : attempt), reason = reasons[attempt % 3];
+        heed_error why = HEED_ERROR_INIT;
+        OK(kind->save(1, &error));
+        const int n_open = count_entries("/proc/self/fd", "");
+        faults_begin(nth, reason);
+        const heed_status status = kind->save(2, &why);
+        const int n_calls = faults_end();
+        if (nth > n_calls) {
+            assert_int_equal(status, HEED_OK);
+            break;
+        }
+        ++*n_tried;
+        const char letter = faults_calls()[nth - 1];
+        const bool closes_folder = letter == 'x' && faults_calls()[nth - 2] == 'd'; /* all is done: no failure */
+        if ((status != HEED_IO && status != HEED_CREATE) != closes_folder)
+            fail_msg("%s: call %d (%c) failed with %s: %s", kind->name, nth, letter, strerror(reason),
+                     heed_status_name(status));
+        if (!closes_folder && (!strstr(why.message, strerror(reason)) || strchr(why.message, '\n') ||
+                               strncmp(why.message, "saved/", 6) != 0))
+            fail_msg("%s: call %d (%c): \"%s\"", kind->name, nth, letter, why.message);
+        assert_int_equal(count_entries("saved", ".tmp") + count_entries("saved/attention", ".tmp"), 0);
+        assert_int_equal(count_entries("/proc/self/fd", ""), n_open);
+        kind->load(strchr(faults_calls(), 'r') && letter != 'r' ? 2 : 1);
+        OK(kind->save(3, &error));
+        kind->load(3);
+        assert_int_equal(system("rm -rf saved/step* saved/attention/step*"), 0);
+    }
+}
+
+static void every_call_may_fail(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        int n_tried = 0;
+        fail_each_call(&kinds[k], &n_tried);
+        print_message("%s: %d failing calls survived\n", kinds[k].name, n_tried);
+    }
+}
+
+static void short_and_interrupted_writes_go_on(void **state) {
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        faults_begin(0, 0);
+        OK(kinds[k].save(1, &error));
+        const int n = faults_end();
+        char calls[4096];
+        strcpy(calls, faults_calls());
+        for (int nth = 1; nth <= n; nth++) {
+            if (!strchr("wtsd", calls[nth - 1]))
+                continue;
+            faults_begin(nth, EINTR);
+            OK(kinds[k].save(1, &error));
+            faults_end();
+            kinds[k].load(1);
+            faults_begin(-nth, 0);
+            OK(kinds[k].save(1, &error));
+            faults_end();
+            kinds[k].load(1);
+        }
+    }
+}
+
+/* The kernel's own limit on the size of files, in a child; every size up to that of the whole file. */
+static void file_size_limit(void **state) {
+    (void)state;
+    int n_failed = 0;
+    OK(save_checkpoint(1, &error));
+    for (rlim_t limit = 0;; limit += 1777) {
+        fflush(NULL);
+        const pid_t child = fork();
+        if (child == 0) {
+            heed_error error = HEED_ERROR_INIT;
+            setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit});
+            signal(SIGXFSZ, SIG_IGN);
+            const heed_status status = save_checkpoint(2, &error);
+            const bool told = status == HEED_IO && strstr(error.message, "File too large");
+            _exit(status == HEED_OK ? 0 : told ? 1 : 2);
+        }
+        int result;
+        assert_true(waitpid(child, &result, 0) == child && WIFEXITED(result));
+        if (WEXITSTATUS(result) == 0)
+            break;
+        assert_int_equal(WEXITSTATUS(result), 1);
+        load_checkpoint(1);
+        n_failed++;
+    }
+    load_checkpoint(2);
+    assert_true(n_failed > 5);
+}
+
+static void folders_that_cannot_be_written(void **state) {
+    (void)state;
+    fclose(fopen("plain", "w"));
+    FAILS(HEED_CREATE, "plain", heed_checkpoint_write("plain", &s.state, &s.arenas, s.tokenizer, &error));
+    FAILS(HEED_CREATE, "no/where", heed_checkpoint_write("no/where", &s.state, &s.arenas, s.tokenizer, &error));
+    FAILS(HEED_CREATE, "plain", save_log_in("plain", 1, &error));
+    if (geteuid() != 0) { /* root may write anywhere */
+        assert_int_equal(system("mkdir -p locked && chmod 500 locked"), 0);
+        FAILS(HEED_CREATE, "locked", heed_checkpoint_write("locked", &s.state, &s.arenas, s.tokenizer, &error));
+        assert_int_equal(system("chmod 700 locked"), 0);
+    }
+}
+
+static void metrics_say_when_a_line_is_lost(void **state) {
+    (void)state;
+    heed_metrics *metrics;
+    const heed_step_record record = {.step = 1, .seconds = 1};
+    char text[4096];
+    OK(heed_metrics_open(&metrics, "saved", 0, &error));
+    faults_begin(1, ENOSPC);
+    FAILS(HEED_IO, "saved/metrics.jsonl: No space left", heed_metrics_add(metrics, &record, &error));
+    faults_begin(-1, 0);
+    FAILS(HEED_IO, "saved/metrics.jsonl: No space left", heed_metrics_add(metrics, &record, &error));
+    faults_begin(2, EIO);
+    FAILS(HEED_IO, "saved/timing.jsonl", heed_metrics_add(metrics, &record, &error));
+    faults_begin(2, EIO);
+    FAILS(HEED_IO, "saved/timing.jsonl", heed_metrics_sync(metrics, &error));
+    faults_end();
+    OK(heed_metrics_add(metrics, &record, &error));
+    heed_metrics_close(metrics);
+    FILE *file = fopen("saved/metrics.jsonl", "r");
+    const size_t n = fread(text, 1, sizeof text - 1, file);
+    text[n] = 0;
+    fclose(file);
+    assert_null(strstr(text + 1, "{\"step\":1,\"epoch\":0,\"tokens\":0,{")); /* no torn line in the middle */
+    assert_true(n > 0 && text[n - 1] == '\n');
+    for (char *line = text; *line; line = strchr(line, '\n') + 1)
+        assert_true(strncmp(line, "{\"step\":1,", 10) == 0 && strchr(line, '\n')[-1] == '}');
+}
+
+static int clean(void **state) {
+    (void)state;
+    return system("rm -rf saved plain locked merged.h5 && mkdir -p saved/attention");
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(published_in_order, clean),
+        cmocka_unit_test_setup(acknowledged_when_durable, clean),
+        cmocka_unit_test_setup(every_call_may_fail, clean),
+        cmocka_unit_test_setup(short_and_interrupted_writes_go_on, clean),
+        cmocka_unit_test_setup(file_size_limit, clean),
+        cmocka_unit_test_setup(folders_that_cannot_be_written, clean),
+        cmocka_unit_test_setup(metrics_say_when_a_line_is_lost, clean),
+    };
+    heed_error error = HEED_ERROR_INIT;
+    thorough = argc > 1 && strcmp(argv[1], "thorough") == 0;
+    sample_create(&s, false);
+    if (heed_attention_maps_create(&maps, 1, LAYERS, HEADS, 3, &error) != HEED_OK)
+        return 1;
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    heed_attention_maps_destroy(maps);
+    sample_destroy(&s);
+    return failed;
+}
