@@ -135,17 +135,30 @@ heed_status heed_store_write_kind(heed_store *store, const char *kind, int64_t f
     return status;
 }
 
+/* Text of a file for a message: a control character would break the line. */
+static void make_printable(char *text) {
+    for (; text && *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7f)
+            *text = '?';
+}
+
+static const char *article(const char *noun) {
+    return *noun && strchr("aeiou", *noun) ? "an" : "a";
+}
+
 heed_status heed_store_check_kind(heed_store *store, const char *kind, int64_t format, heed_error *error) {
     char *found = NULL;
     int64_t found_format = 0;
     heed_status status = heed_store_read_text(store, "/", "heed_kind", 64, &found, error);
+    make_printable(found);
     if (status == HEED_OK && strcmp(found, kind) != 0)
-        status = heed_fail(error, HEED_DATA, "%s: is a %s, not a %s", store->path, found, kind);
+        status = heed_fail(error, HEED_DATA, "%s: is %s %s, not %s %s", store->path, article(found), found,
+                           article(kind), kind);
     if (status == HEED_OK)
         status = heed_store_read_int(store, "/", "heed_format", &found_format, error);
     if (status == HEED_OK && (found_format < 1 || found_format > format)) {
-        heed_fail(error, HEED_DATA, "%s: is a %s of format %lld, and this heed reads formats up to %lld", store->path,
-                  kind, (long long)found_format, (long long)format);
+        heed_fail(error, HEED_DATA, "%s: is %s %s of format %lld, and this heed reads formats up to %lld", store->path,
+                  article(kind), kind, (long long)found_format, (long long)format);
         status = heed_hint(error, "use the heed that wrote it, or a newer one");
     }
     free(found);
