@@ -13,7 +13,7 @@ packages_build=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libb
                 libxxhash-dev librandom123-dev libjansson-dev libutf8proc-dev)
 # mpich lies beside Open MPI: mpicc and mpirun stay Open MPI's, whose alternative has the higher priority.
 packages_test=(libcmocka-dev python3 python3-h5py python3-xarray python3-dask hdf5-tools clang-format clang-tidy cppcheck
-               mpich libmpich-dev)
+               shellcheck mpich libmpich-dev)
 
 say() {
     printf '%s\n' "$*" >&2

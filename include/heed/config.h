@@ -1,9 +1,10 @@
-/* Configuration: one typed table of fields drives parsing, range checks, overrides, `heed config`, docs/config.md and the resolved
- * copy that every file of ours carries.
+/* Configuration: one typed table of fields drives parsing, range checks, overrides, `heed config`, docs/config.md and
+ * the resolved copy that every file of ours carries.
  *
- * Text form: INI, UTF-8, one setting a line: "[section]" and below it "key = value"; comments start with ';' or '#' at the start of a
- * line or after a space. Ahead of the first section, and on the command line, a key is written in full: "section.key=value". Each key
- * at most once in a text. Every fault is one line that names the place, the key, its value and what was expected. */
+ * Text form: INI, UTF-8, one setting a line: "[section]" and below it "key = value"; comments start with ';' or '#' at
+ * the start of a line or after a space. Ahead of the first section, and on the command line, a key is written in full:
+ * "section.key=value". Each key at most once in a text. Every fault is one line that names the place, the key, its
+ * value and what was expected. */
 #ifndef HEED_CONFIG_H
 #define HEED_CONFIG_H
 
@@ -40,7 +41,8 @@ typedef struct heed_config {
     } run;
     struct {
         heed_model_kind kind;
-        int64_t layers, heads, width, hidden, time; /* hidden: feed-forward width, 0 = 4 width; time: context length in tokens */
+        int64_t layers, heads, width, hidden,
+            time; /* hidden: feed-forward width, 0 = 4 width; time: context length in tokens */
         heed_positions positions;
         heed_norm_place norm;
         double norm_eps;
@@ -57,7 +59,8 @@ typedef struct heed_config {
         double valid_share;
     } data;
     struct {
-        int64_t steps, batch, grain; /* batch and grain in sequences; grain 0 = max(1, batch / 8) lowered to a divisor of batch */
+        int64_t steps, batch,
+            grain; /* batch and grain in sequences; grain 0 = max(1, batch / 8) lowered to a divisor of batch */
         heed_optimizer_kind optimizer;
         double beta1, beta2, eps, momentum, weight_decay;
         heed_schedule_kind schedule;
@@ -83,35 +86,39 @@ typedef struct heed_config {
     } origin;
 } heed_config;
 
-/* All defaults. Plain bytes without pointers: a config may be copied by assignment and sent as it is. Cannot fail. Not collective. */
+/* All defaults. Plain bytes without pointers: a config may be copied by assignment and sent as it is. Cannot fail. Not
+ * collective. */
 void heed_config_defaults(heed_config *config);
 
-/* Reads INI text over what config holds. name is shown in messages ("configs/whale.ini:14: model.heads = 5: ..."). Unknown keys and
- * sections name the nearest known one. After an error config is partly set. When two texts are read one after the other, later messages
- * name lines of the last one. Errors: HEED_CONFIG, HEED_NOT_FOUND (no such file, a folder, unreadable). Not collective. */
+/* Reads INI text over what config holds. name is shown in messages ("configs/whale.ini:14: model.heads = 5: ...").
+ * Unknown keys and sections name the nearest known one. After an error config is partly set. When two texts are read
+ * one after the other, later messages name lines of the last one. Errors: HEED_CONFIG, HEED_NOT_FOUND (no such file, a
+ * folder, unreadable). Not collective. */
 heed_status heed_config_read_file(heed_config *config, const char *path, heed_error *error);
 heed_status heed_config_read_text(heed_config *config, const char *name, const char *text, heed_error *error);
 
 /* One "section.key=value" from the command line; wins over what a file said. Errors: HEED_CONFIG. Not collective. */
 heed_status heed_config_override(heed_config *config, const char *assignment, heed_error *error);
 
-/* Checks combinations (width divisible by heads, batch a multiple of grain, ...) and resolves values that stand for others: hidden 0,
- * grain 0, and an empty run.dir, which becomes runs/ and the name of the config file without its ending. The message names the place
- * (file and line, command line, or default) of the key at fault: of two that do not go together, the one that was set more deliberately.
- * Not touched, because they depend on the machine or the folder: train.threads 0, an empty data.store.
- * Errors: HEED_CONFIG. Not collective. */
+/* Checks combinations (width divisible by heads, batch a multiple of grain, ...) and resolves values that stand for
+ * others: hidden 0, grain 0, and an empty run.dir, which becomes runs/ and the name of the config file without its
+ * ending. The message names the place (file and line, command line, or default) of the key at fault: of two that do not
+ * go together, the one that was set more deliberately. Not touched, because they depend on the machine or the folder:
+ * train.threads 0, an empty data.store. Errors: HEED_CONFIG. Not collective. */
 heed_status heed_config_resolve(heed_config *config, heed_error *error);
 
-/* The configuration as INI text that read_text accepts, every key in table order, numbers with as many digits as give the same bits
- * back. The caller frees it; NULL when memory is short. Not collective. */
+/* The configuration as INI text that read_text accepts, every key in table order, numbers with as many digits as give
+ * the same bits back. The caller frees it; NULL when memory is short. Not collective. */
 char *heed_config_text(const heed_config *config);
 
-/* The table for people: every key with type, default, range, meaning and unit. markdown: docs/config.md, word for word. Otherwise plain
- * text that is itself a config file; with the values of config, or the defaults when config is NULL. Not collective. */
+/* The table for people: every key with type, default, range, meaning and unit. markdown: docs/config.md, word for word.
+ * Otherwise plain text that is itself a config file; with the values of config, or the defaults when config is NULL.
+ * Not collective. */
 void heed_config_print(FILE *out, const heed_config *config, bool markdown);
 
-/* Compares two resolved configurations in what decides parameter bits. Writes the first key that differs to key (or an empty string).
- * Keys that may change when a run resumes (train.steps, cadences, threads, run.dir, ...) are marked so in the table. */
+/* Compares two resolved configurations in what decides parameter bits. Writes the first key that differs to key (or an
+ * empty string). Keys that may change when a run resumes (train.steps, cadences, threads, run.dir, ...) are marked so
+ * in the table. */
 void heed_config_compare(const heed_config *a, const heed_config *b, char *key, size_t key_bytes);
 
 #endif

@@ -11,11 +11,12 @@ typedef enum heed_level { HEED_DEBUG, HEED_INFO, HEED_WARNING } heed_level;
 /* Sets who is speaking, and the level from which on lines are shown. Not collective. */
 void heed_log_setup(int rank, heed_level shown);
 
-/* A second place for every line from HEED_INFO on, shown or not, usually log.txt of the run; NULL for none. The caller keeps ownership of file. */
+/* A second place for every line from HEED_INFO on, shown or not, usually log.txt of the run; NULL for none. The caller
+ * keeps ownership of file. */
 void heed_log_copy(FILE *file);
 
-/* Tells that the terminal's last line on stderr is one that is drawn again and again (a progress line): every line that is
- * printed from now on erases it first. Not collective. */
+/* Tells that the terminal's last line on stderr is one that is drawn again and again (a progress line): every line that
+ * is printed from now on erases it first. Not collective. */
 void heed_log_live(bool live);
 
 /* Prints one line "heed: ..." (a newline is added). Thread-safe. Allocates nothing. Cannot fail. */

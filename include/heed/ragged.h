@@ -8,14 +8,14 @@
 #include <stdint.h>
 
 typedef struct heed_ragged {
-    size_t n_rows;             /* tokens on this rank */
-    size_t n_sequences;        /* sequences on this rank */
-    size_t max_length;         /* of these sequences */
-    const size_t *first_row;   /* (n_sequences + 1): sequence s holds rows first_row[s] .. first_row[s + 1] - 1 */
-    const uint32_t *sequence;  /* (n_sequences): its index in the global batch, which keys dropout and statistics */
-    size_t n_grains;           /* grains on this rank; a grain may be empty */
-    size_t first_grain;        /* index of the first of them among all grains of the step */
-    const size_t *first_of;    /* (n_grains + 1): grain g holds sequences first_of[g] .. first_of[g + 1] - 1 */
+    size_t n_rows;            /* tokens on this rank */
+    size_t n_sequences;       /* sequences on this rank */
+    size_t max_length;        /* of these sequences */
+    const size_t *first_row;  /* (n_sequences + 1): sequence s holds rows first_row[s] .. first_row[s + 1] - 1 */
+    const uint32_t *sequence; /* (n_sequences): its index in the global batch, which keys dropout and statistics */
+    size_t n_grains;          /* grains on this rank; a grain may be empty */
+    size_t first_grain;       /* index of the first of them among all grains of the step */
+    const size_t *first_of;   /* (n_grains + 1): grain g holds sequences first_of[g] .. first_of[g + 1] - 1 */
 } heed_ragged;
 
 static inline size_t heed_length(const heed_ragged *rows, size_t sequence) {

@@ -31,13 +31,14 @@ typedef enum heed_status {
 
 /* Plain bytes, so that a failing rank's error can be sent to the others as it is. */
 typedef struct heed_error {
-    heed_status status;  /* HEED_OK until the first failure */
-    int rank;            /* the rank that it comes from, -1 when every rank sees the same */
-    char message[1024];  /* what and where, in one line */
-    char hint[256];      /* what to do, shown in parentheses; may be empty */
+    heed_status status; /* HEED_OK until the first failure */
+    int rank;           /* the rank that it comes from, -1 when every rank sees the same */
+    char message[1024]; /* what and where, in one line */
+    char hint[256];     /* what to do, shown in parentheses; may be empty */
 } heed_error;
 
-#define HEED_ERROR_INIT {HEED_OK, -1, "", ""}
+#define HEED_ERROR_INIT                                                                                                \
+    { HEED_OK, -1, "", "" }
 
 /* Fills error with status and the formatted message unless it is filled already. error may be NULL.
  * Returns status, so that a function can end with `return heed_fail(...)`. Not collective. */

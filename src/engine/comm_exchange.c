@@ -22,10 +22,10 @@ static size_t parts_of(size_t bytes) {
 static bool grow(struct heedi_exchange *exchange, size_t n_requests) {
     if (n_requests > INT_MAX)
         return false;
-    MPI_Request *requests = realloc(exchange->requests, n_requests * sizeof *requests);
+    MPI_Request *requests = realloc(exchange->requests, n_requests * sizeof(MPI_Request));
     if (requests)
         exchange->requests = requests;
-    MPI_Status *statuses = realloc(exchange->statuses, n_requests * sizeof *statuses);
+    MPI_Status *statuses = realloc(exchange->statuses, n_requests * sizeof(MPI_Status));
     if (statuses)
         exchange->statuses = statuses;
     if (!requests || !statuses)

@@ -320,21 +320,17 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
     heed_error failed = HEED_ERROR_INIT;
     const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
     heed_gradsync *s = calloc(1, sizeof *s);
-    heed_status status = HEED_OK;
     if (!s) {
-        status = heed_fail(&failed, HEED_MEMORY, "gradient exchange: out of memory");
+        heed_fail(&failed, HEED_MEMORY, "gradient exchange: out of memory");
     } else {
         s->comm = comm;
         s->config = config;
         s->params = params;
-        status = heedi_plan_init(&s->plan, comm, params, n_grains, bucket_blocks, &failed);
-        if (status == HEED_OK)
-            status = allocate(s, &failed);
-        if (status == HEED_OK)
-            status =
-                heed_gradient_create(&s->gradient, params, s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
+        if (heedi_plan_init(&s->plan, comm, params, n_grains, bucket_blocks, &failed) == HEED_OK &&
+            allocate(s, &failed) == HEED_OK)
+            heed_gradient_create(&s->gradient, params, s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
     }
-    status = heed_comm_agree(comm, &failed);
+    const heed_status status = heed_comm_agree(comm, &failed);
     if (status != HEED_OK) {
         heed_gradsync_destroy(s);
         *error = failed;
