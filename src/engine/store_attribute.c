@@ -135,13 +135,6 @@ heed_status heed_store_write_kind(heed_store *store, const char *kind, int64_t f
     return status;
 }
 
-/* Text of a file for a message: a control character would break the line. */
-static void make_printable(char *text) {
-    for (; text && *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-}
-
 static const char *article(const char *noun) {
     return *noun && strchr("aeiou", *noun) ? "an" : "a";
 }
@@ -150,7 +143,6 @@ heed_status heed_store_check_kind(heed_store *store, const char *kind, int64_t f
     char *found = NULL;
     int64_t found_format = 0;
     heed_status status = heed_store_read_text(store, "/", "heed_kind", 64, &found, error);
-    make_printable(found);
     if (status == HEED_OK && strcmp(found, kind) != 0)
         status = heed_fail(error, HEED_DATA, "%s: is %s %s, not %s %s", store->path, article(found), found,
                            article(kind), kind);

@@ -198,13 +198,6 @@ typedef struct walk {
     int depth;
 } walk;
 
-static bool is_printable(const char *name) {
-    for (; *name; name++)
-        if ((unsigned char)*name < ' ' || *name == 0x7f)
-            return false;
-    return true;
-}
-
 static herr_t collect(hid_t group, const char *name, const H5L_info_t *link, void *context) {
     walk *here = context;
     name_list *list = here->list;
@@ -215,8 +208,6 @@ static herr_t collect(hid_t group, const char *name, const H5L_info_t *link, voi
         list->trouble = "holds a soft or external link, which heed does not follow";
     else if (used >= HEEDI_MAX_NAME || below.depth > MAX_DEPTH || ++list->objects > MAX_OBJECTS)
         list->trouble = "holds more, deeper or longer names than heed writes";
-    else if (!is_printable(name))
-        list->trouble = "holds a name with control characters";
     else if (H5Oget_info_by_name(group, name, &object, H5P_DEFAULT) < 0)
         list->trouble = "holds an object that cannot be read";
     else if (object.type == H5O_TYPE_GROUP)

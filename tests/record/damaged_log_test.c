@@ -35,6 +35,12 @@ static const char *const tolerated[] = {
     "/[!s]*: ends badly",  NULL,
 };
 
+int __wrap_fsync(int fd); /* a thousand merges need not reach the disk */
+int __wrap_fsync(int fd) {
+    (void)fd;
+    return 0;
+}
+
 static size_t n_refused, n_passed, n_wrong;
 
 static void try_merge(void *context, const char *what) {

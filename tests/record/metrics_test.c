@@ -67,9 +67,9 @@ static void resume_cuts_later_and_torn_lines(void **state) {
     write_steps(0, 1, 6);
     assert_int_equal(read_lines("metrics.jsonl", whole, 8), 6);
     FILE *file = fopen("metrics.jsonl", "a");
-    fputs("{\"step\":7,\"epoch\":0,\"lo", file);
+    fputs("{\"step\":7,\"epoch\":0,\"lo", file); /* torn */
     fclose(file);
-    write_steps(6, 1, 0);
+    write_steps(7, 1, 0);
     assert_int_equal(read_lines("metrics.jsonl", resumed, 8), 6);
     write_steps(2, 3, 6);
     assert_int_equal(read_lines("metrics.jsonl", resumed, 8), 6);

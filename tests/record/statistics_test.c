@@ -82,8 +82,11 @@ static void same_bits_for_all_threads_and_ranks(void **state) {
     see(parts, 2, 3, true);
     see(parts, 3, N_SEQUENCES, true);
     omp_set_num_threads(3);
-    see(two, 0, N_SEQUENCES, true);
-    assert_memory_equal(one, two, sizeof one);
+    for (int again = 0; again < 200; again++) { /* threads that share what they should not do not always meet */
+        memset(two, 0, sizeof two);
+        see(two, 0, N_SEQUENCES, true);
+        assert_memory_equal(one, two, sizeof one);
+    }
     assert_memory_equal(one, parts, sizeof one);
 }
 
