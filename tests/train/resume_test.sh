@@ -48,7 +48,7 @@ refuse() { # FOLDER STATUS WORDS [ARGUMENT...]
     done
     cmp stopped-5/run/metrics.jsonl $folder/run/metrics.jsonl
 }
-refuse wider 78 "model.width = 80: run/checkpoints/step-00000005.h5 was made with 75" model.width=80
+refuse wider 78 "model.width = 50: run/checkpoints/step-00000005.h5 was made with 45" model.width=50
 refuse seed 78 "run.seed = 8" run.seed=8
 head -n 36 "$source_dir/data/moby-dick.txt" >other.txt
 "$driver" train config.ini run.dir=other data.text=other.txt train.steps=1 >/dev/null 2>&1

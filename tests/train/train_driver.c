@@ -49,6 +49,8 @@ static heed_status train(heed_comm *comm, int argc, char **argv, heed_error *err
         status = heed_config_resolve(&config, error);
     if (status != HEED_OK)
         return status;
+    if (stop == 0)
+        heed_train_request_stop();
     const heed_watch watch = {stop_after, &stop};
     return heed_train(comm, &config, &watch, error);
 }
