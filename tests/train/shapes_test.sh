@@ -19,9 +19,9 @@ done
 
 train 2 1 cadence log.attention_every=1 log.probes=3 log.metrics_every=3 eval.every=1 checkpoint.every=1 checkpoint.keep=20
 train 1 1 quiet log.attention_every=0 eval.every=0 checkpoint.every=0
-"$driver" digest 1x1/run/checkpoints/step-0000000$steps.h5 >1x1.digest
+"$driver" digest 1x1/run/checkpoints/step-$last.h5 >1x1.digest
 for run in cadence quiet; do
-    "$driver" digest $run/run/checkpoints/step-0000000$steps.h5 >$run.digest
+    "$driver" digest $run/run/checkpoints/step-$last.h5 >$run.digest
     cmp 1x1.digest $run.digest || fail "$run: parameters or moments differ"
 done
 [ "$(ls cadence/run/checkpoints | wc -l)" = $steps ] || fail "checkpoints: $(ls cadence/run/checkpoints)"
