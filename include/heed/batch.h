@@ -1,12 +1,14 @@
 /* What one rank computes in one step: its grains of the global batch.
  *
- * The text is cut into windows of `time` tokens; each epoch shifts the cut by a random offset and visits every window
+ * A text is cut into windows of `time` tokens; each epoch shifts the cut by a random offset and visits every window
  * once in a random order (every epoch has the same number of windows: fewer than 2 * time tokens stay unread, other
  * ones each time). Which windows form step t is a pure function of (seed, t): nothing is drawn from a stream. The last
- * batch of an epoch may be partial; its later grains are then shorter or empty. */
+ * batch of an epoch may be partial; its later grains are then shorter or empty. Generated tasks and pairs come as whole
+ * sequences (heed/task.h, heed/corpus.h) and are dealt the same way. */
 #ifndef HEED_BATCH_H
 #define HEED_BATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +25,17 @@ typedef struct heed_batch {
     size_t n_global;       /* sequences in the whole batch, all ranks */
     double weight_total;   /* sum of weights of the whole batch: the one divisor of the step's loss and gradient */
     uint32_t step;         /* keys dropout */
+
+    /* What each sequence was made from, where the data is pairs: the same sequences and grains, other rows. Otherwise
+     * source has no rows and source_token is NULL. */
+    heed_ragged source;
+    const int32_t *source_token; /* (source.n_rows) */
+
+    /* Where a reader of row r would look to know its target, where that is known (generated tasks): positions counted
+     * from the sequence's first row, or its source's, in ascending order; -1 fills up. NULL when nothing is known. */
+    const int32_t *truth; /* (rows, n_truth) */
+    size_t n_truth;
+    bool truth_in_source;
 } heed_batch;
 
 /* Reads batches of one split for one rank. Capacity is fixed at creation: filling allocates nothing. */
@@ -41,6 +54,10 @@ typedef struct heed_batch_shape {
 heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, const heed_batch_shape *shape,
                                 heed_error *error);
 void heed_batcher_destroy(heed_batcher *batcher);
+
+/* The most rows that a sequence can have (at most shape->time), and its source (0: there are none). Cannot fail. */
+size_t heed_batcher_time(const heed_batcher *batcher);
+size_t heed_batcher_source_time(const heed_batcher *batcher);
 
 /* The grains of training step `step` (0-based). batch points into the batcher until the next call of train or eval.
  * Errors: HEED_IO, HEED_DATA. Allocates nothing. Not collective. */

@@ -5,22 +5,14 @@
 
 enum { ORDER, OFFSET }; /* sites of HEED_PURPOSE_SHUFFLE */
 
-heedi_windows heedi_windows_plan(uint64_t n_tokens, size_t time, uint64_t batch, uint64_t seed) {
-    HEED_CHECK(time > 0 && batch > 0);
-    heedi_windows windows = {.seed = seed, .time = time, .batch = batch};
+heedi_windows heedi_windows_plan(uint64_t n_tokens, size_t time, uint64_t seed) {
+    HEED_CHECK(time > 0);
+    heedi_windows windows = {.seed = seed, .time = time};
     if (n_tokens <= time)
         return windows;
     windows.n_windows = n_tokens / time > 1 ? n_tokens / time - 1 : 1;
     windows.n_offsets = n_tokens - windows.n_windows * time; /* at least 1: the token behind the last window */
-    windows.n_steps = (windows.n_windows - 1) / batch + 1;
     return windows;
-}
-
-uint64_t heedi_windows_step(const heedi_windows *windows, uint64_t step, uint64_t *epoch, uint64_t *first) {
-    *epoch = step / windows->n_steps;
-    *first = step % windows->n_steps * windows->batch;
-    const uint64_t left = windows->n_windows - *first;
-    return left < windows->batch ? left : windows->batch;
 }
 
 uint64_t heedi_windows_start(const heedi_windows *windows, uint64_t epoch, uint64_t i) {
@@ -28,10 +20,4 @@ uint64_t heedi_windows_start(const heedi_windows *windows, uint64_t epoch, uint6
     const uint64_t offset = heed_rng_below(&rng, 0, windows->n_offsets);
     rng.site = ORDER;
     return offset + heed_rng_permute(&rng, i, windows->n_windows) * windows->time;
-}
-
-void heedi_grains_of(uint64_t n_grains, int rank, int size, uint64_t *first, uint64_t *end) {
-    HEED_CHECK(rank >= 0 && rank < size);
-    *first = n_grains * (uint64_t)rank / (uint64_t)size;
-    *end = n_grains * ((uint64_t)rank + 1) / (uint64_t)size;
 }

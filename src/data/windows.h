@@ -1,4 +1,4 @@
-/* Which tokens a batch is made of, in numbers alone.
+/* Which tokens of a text a batch is made of, in numbers alone.
  *
  * Training text of N tokens is cut into windows of `time` tokens (and the token after, for the last target). Epoch e
  * shifts the cut by a random offset, so that windows of different epochs begin at different places, and visits each
@@ -16,19 +16,11 @@ typedef struct heedi_windows {
     size_t time;
     uint64_t n_windows; /* an epoch; 0 when the text is shorter than a window and a target */
     uint64_t n_offsets; /* offsets are drawn from [0, n_offsets): all that leave room for n_windows and a target */
-    uint64_t batch;     /* windows a step; the last step of an epoch has what is left */
-    uint64_t n_steps;   /* an epoch */
 } heedi_windows;
 
-heedi_windows heedi_windows_plan(uint64_t n_tokens, size_t time, uint64_t batch, uint64_t seed);
-
-/* The step's epoch, and which windows [*first, *first + count) of the epoch's order it has. Returns count > 0. */
-uint64_t heedi_windows_step(const heedi_windows *windows, uint64_t step, uint64_t *epoch, uint64_t *first);
+heedi_windows heedi_windows_plan(uint64_t n_tokens, size_t time, uint64_t seed);
 
 /* The first token of the i-th window in the order of an epoch. */
 uint64_t heedi_windows_start(const heedi_windows *windows, uint64_t epoch, uint64_t i);
-
-/* The grains [*first, *end) of `rank`, of n_grains dealt to `size` ranks. */
-void heedi_grains_of(uint64_t n_grains, int rank, int size, uint64_t *first, uint64_t *end);
 
 #endif

@@ -87,7 +87,7 @@ static void an_epoch_has_every_window_once(void **state) {
     for (uint64_t seed = 1; seed <= 4; seed++) {
         const heed_batch_shape shape = {
             .time = 8 + 4 * seed, .batch = 12, .grain = 4, .rank = 0, .size = 1, .seed = seed};
-        const heedi_windows w = heedi_windows_plan(n_train, shape.time, shape.batch, seed);
+        const heedi_windows w = heedi_windows_plan(n_train, shape.time, seed);
         heed_batcher *batcher = batcher_of(corpus, &shape);
         unsigned char *met = calloc(n_train, 1);
         uint64_t epoch, steps, n_met = 0;

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "data/sequences.h"
 #include "data/windows.h"
 
 static void every_window_once_an_epoch(void **state) {
@@ -16,16 +17,17 @@ static void every_window_once_an_epoch(void **state) {
         for (size_t time = 1; time <= 33; time += 4)
             for (uint64_t n_tokens = time + 1; n_tokens < 40 * time; n_tokens += time * seed / 2 + 1) {
                 const uint64_t batch = 1 + n_tokens % 7;
-                const heedi_windows w = heedi_windows_plan(n_tokens, time, batch, seed);
+                const heedi_windows w = heedi_windows_plan(n_tokens, time, seed);
                 assert_true(w.n_windows > 0);
+                const uint64_t n_steps = heedi_steps_an_epoch(w.n_windows, batch);
                 unsigned char *met = calloc(n_tokens, 1);
                 uint64_t n_met = 0, offset = UINT64_MAX;
-                for (uint64_t step = 3 * w.n_steps; step < 4 * w.n_steps; step++) {
+                for (uint64_t step = 3 * n_steps; step < 4 * n_steps; step++) {
                     uint64_t epoch, first;
-                    const uint64_t count = heedi_windows_step(&w, step, &epoch, &first);
+                    const uint64_t count = heedi_step_place(w.n_windows, batch, step, &epoch, &first);
                     assert_int_equal(epoch, 3);
-                    assert_int_equal(first, (step - 3 * w.n_steps) * batch);
-                    assert_true(count > 0 && count <= batch && (count == batch || step == 4 * w.n_steps - 1));
+                    assert_int_equal(first, (step - 3 * n_steps) * batch);
+                    assert_true(count > 0 && count <= batch && (count == batch || step == 4 * n_steps - 1));
                     for (uint64_t i = first; i < first + count; i++) {
                         const uint64_t start = heedi_windows_start(&w, epoch, i);
                         assert_true(start + time < n_tokens); /* the last target is inside */
@@ -44,17 +46,17 @@ static void every_window_once_an_epoch(void **state) {
 
 static void too_short_a_text_has_no_window(void **state) {
     (void)state;
-    assert_int_equal(heedi_windows_plan(0, 8, 1, 1).n_windows, 0);
-    assert_int_equal(heedi_windows_plan(8, 8, 1, 1).n_windows, 0);
-    assert_int_equal(heedi_windows_plan(9, 8, 1, 1).n_windows, 1);
-    assert_int_equal(heedi_windows_plan(9, 8, 1, 1).n_offsets, 1);
-    assert_int_equal(heedi_windows_plan(15, 8, 1, 1).n_offsets, 7);
-    assert_int_equal(heedi_windows_plan(16, 8, 1, 1).n_windows, 1);
-    assert_int_equal(heedi_windows_plan(16, 8, 1, 1).n_offsets, 8);
-    assert_int_equal(heedi_windows_plan(23, 8, 1, 1).n_windows, 1);
-    assert_int_equal(heedi_windows_plan(23, 8, 1, 1).n_offsets, 15);
-    assert_int_equal(heedi_windows_plan(24, 8, 1, 1).n_windows, 2);
-    assert_int_equal(heedi_windows_plan(24, 8, 1, 1).n_offsets, 8);
+    assert_int_equal(heedi_windows_plan(0, 8, 1).n_windows, 0);
+    assert_int_equal(heedi_windows_plan(8, 8, 1).n_windows, 0);
+    assert_int_equal(heedi_windows_plan(9, 8, 1).n_windows, 1);
+    assert_int_equal(heedi_windows_plan(9, 8, 1).n_offsets, 1);
+    assert_int_equal(heedi_windows_plan(15, 8, 1).n_offsets, 7);
+    assert_int_equal(heedi_windows_plan(16, 8, 1).n_windows, 1);
+    assert_int_equal(heedi_windows_plan(16, 8, 1).n_offsets, 8);
+    assert_int_equal(heedi_windows_plan(23, 8, 1).n_windows, 1);
+    assert_int_equal(heedi_windows_plan(23, 8, 1).n_offsets, 15);
+    assert_int_equal(heedi_windows_plan(24, 8, 1).n_windows, 2);
+    assert_int_equal(heedi_windows_plan(24, 8, 1).n_offsets, 8);
 }
 
 /* Orders and offsets of epochs differ, every offset comes up, and every token is met in some epoch. */
@@ -63,7 +65,7 @@ static void epochs_differ(void **state) {
     const size_t time = 16, n_tokens = 1000;
     unsigned char met[1000] = {0}, offset_met[16] = {0};
     for (uint64_t seed = 1; seed <= 3; seed++) {
-        const heedi_windows w = heedi_windows_plan(n_tokens, time, 4, seed);
+        const heedi_windows w = heedi_windows_plan(n_tokens, time, seed);
         uint64_t n_same = 0;
         for (uint64_t epoch = 0; epoch < 100; epoch++) {
             for (uint64_t i = 0; i < w.n_windows; i++) {
@@ -81,8 +83,8 @@ static void epochs_differ(void **state) {
 
 static void seeds_differ_and_repeat(void **state) {
     (void)state;
-    const heedi_windows a = heedi_windows_plan(100000, 10, 4, 1), again = heedi_windows_plan(100000, 10, 4, 1),
-                        b = heedi_windows_plan(100000, 10, 4, 2);
+    const heedi_windows a = heedi_windows_plan(100000, 10, 1), again = heedi_windows_plan(100000, 10, 1),
+                        b = heedi_windows_plan(100000, 10, 2);
     uint64_t n_same = 0;
     for (uint64_t i = 0; i < 1000; i++) {
         assert_int_equal(heedi_windows_start(&a, 0, i), heedi_windows_start(&again, 0, i));
@@ -95,9 +97,9 @@ static void seeds_differ_and_repeat(void **state) {
  * of Philox and of the permutation, written in Python. */
 static void order_is_part_of_a_run(void **state) {
     (void)state;
-    const heedi_windows w = heedi_windows_plan(1071285, 64, 12, 1337);
+    const heedi_windows w = heedi_windows_plan(1071285, 64, 1337);
     assert_int_equal(w.n_windows, 16737);
-    assert_int_equal(w.n_steps, 1395);
+    assert_int_equal(heedi_steps_an_epoch(w.n_windows, 12), 1395);
     assert_int_equal(heedi_windows_start(&w, 0, 0), 84693);
     assert_int_equal(heedi_windows_start(&w, 0, 1), 154325);
     assert_int_equal(heedi_windows_start(&w, 7, 16736), 119321);
