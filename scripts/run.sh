@@ -11,42 +11,38 @@
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$0")/setup.sh"
-cd "$root"
 
 config=configs/whale.ini
 if (($#)) && [[ $1 != *=* && $1 != -* ]]; then
     config=$1
+    [[ -e $config ]] && config=$(realpath "$config") # from wherever this was called
     shift
 fi
+cd "$root"
 
-# setting KEY: as the command line or else the config says; empty where the default holds
-setting() {
-    local argument value section=${1%%.*} key=${1#*.}
-    value=$(sed -n "/^\[$section\]/,/^\[/s/^$key *= *\([^;#]*[^;# ]\).*/\1/p" "$config" 2>/dev/null | tail -n 1)
-    for argument in "${arguments[@]}"; do
-        [[ $argument == "$1="* ]] && value=${argument#*=}
-    done
-    echo "$value"
-}
-
-arguments=("$@")
 install_what_is_missing "${packages_build[@]}"
 [[ -f $build/CMakeCache.txt ]] || configure HEED_TESTS=OFF
 compile heed_program
 
+# setting KEY: as heed itself understands the config and the arguments
+settings=$("$build/heed" config "$config" "$@")
+setting() {
+    sed -n "/^\[${1%%.*}\]/,/^\[/s/^${1#*.} *= *\([^;]*[^; ]\) *;.*/\1/p" <<<"$settings"
+}
+
 cores=$(physical_cores)
-batch=$(setting train.batch) grain=$(setting train.grain)
-grains=$((${batch:-1} / ${grain:-1})) # no more ranks than grains can take part
+grains=$(($(setting train.batch) / $(setting train.grain))) # no more ranks than this can take part
 ranks=${NP:-$((cores < grains ? cores : grains))}
-threads=${OMP_NUM_THREADS:-$((cores / ranks > 0 ? cores / ranks : 1))}
+threads=${OMP_NUM_THREADS:-$((cores > ranks ? cores / ranks : 1))}
+directory=$(setting run.dir)
+
 launcher "$ranks" "$threads" "$cores"
 say "Training $config on $ranks ranks of $threads thread(s)"
 "${launch[@]}" "$build/heed" train "$config" "$@"
 
-directory=$(setting run.dir)
 say "What it writes now:"
-launcher 1 "$cores" "$cores"
-"${launch[@]}" "$build/heed" generate "$directory"
+launcher 1 1 "$cores"
+"${launch[@]}" "$build/heed" generate "$directory" --temperature 0.8
 cat >&2 <<END
 
 Everything lies in $directory:
@@ -54,5 +50,5 @@ Everything lies in $directory:
   metrics.jsonl  loss, validation loss and learning rate, one line a step
   attention/     what attention looked at and what that was worth (HDF5; xarray opens them all at once)
   checkpoints/   parameters and optimizer state (HDF5)
-More text: $build/heed generate $directory
+More text: ${build#"$root"/}/heed generate $directory
 END
