@@ -99,6 +99,8 @@ bool heedi_look_begin(heedi_run *run);
 heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error);
 /* After the last step there is no batch that is trained on: looks at the one that would come next. Collective. */
 heed_status heedi_look_at_end(heedi_run *run, heed_error *error);
+/* Waits for logs that are being written. Rank 0. */
+heed_status heedi_look_finish(heedi_run *run, heed_error *error);
 void heedi_look_close(heedi_run *run);
 
 /* The gemm peak of all ranks. Collective. */

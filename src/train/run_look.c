@@ -69,7 +69,7 @@ heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error) {
         return status;
     heed_head_statistics_mean(run->look.means, run->look.statistics.per_sequence, (size_t)run->config->train.batch,
                               (size_t)run->config->model.layers, (size_t)run->config->model.heads);
-    heed_attention_log_write(run->config->run.dir, step, run->look.maps, run->look.means, &run->look.probes,
+    heed_attention_log_start(run->look.maps, run->config->run.dir, step, run->look.means, &run->look.probes,
                              heed_corpus_tokenizer(run->corpus), run->state.config_text, &run->trainer.failed);
     return HEED_OK;
 }
@@ -84,6 +84,10 @@ heed_status heedi_look_at_end(heedi_run *run, heed_error *error) {
         heed_model_backward(run->trainer.model, &batch, NULL);
     }
     return heedi_look_end(run, run->trainer.step, error);
+}
+
+heed_status heedi_look_finish(heedi_run *run, heed_error *error) {
+    return run->look.maps ? heed_attention_log_wait(run->look.maps, error) : HEED_OK;
 }
 
 void heedi_look_close(heedi_run *run) {

@@ -43,8 +43,10 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     memcpy(run->snapshot.weights, heed_model_weights(run->trainer.model),
            run->snapshot.params->n_elements * sizeof(real));
     run->state.step = run->trainer.step;
-    heed_status started =
-        heed_metrics_sync(run->metrics, &failed); /* a checkpoint without its figures would leave a gap */
+    /* a checkpoint without its logs and figures would leave a gap in the run that goes on from it */
+    heed_status started = heedi_look_finish(run, &failed);
+    if (started == HEED_OK)
+        started = heed_metrics_sync(run->metrics, &failed);
     if (started == HEED_OK)
         started = heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot,
                                                heed_corpus_tokenizer(run->corpus), &failed);
