@@ -8,6 +8,7 @@
 #define HEED_GRADIENT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "heed/params.h"
 #include "heed/ragged.h"
@@ -51,5 +52,11 @@ typedef void heed_gradient_leaf(void *context, real *const *d, size_t first_row,
  * of the grains; the sum over an empty grain is zero. Every tensor is summed once a step. */
 void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
                        heed_gradient_leaf *leaf, void *context);
+
+/* The same for a table of which only some entries (rows of its first dimension) have a gradient on this rank: leaf sees
+ * an array of those entries alone, in the order of entries, which ascends; the others become zero, as if leaf had said
+ * so. The bits are those of heed_gradient_sum, the work is that of the entries. */
+void heed_gradient_sum_entries(heed_gradient *gradient, const heed_ragged *rows, size_t tensor, const int32_t *entries,
+                               size_t n_entries, heed_gradient_leaf *leaf, void *context);
 
 #endif

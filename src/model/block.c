@@ -163,10 +163,11 @@ static void mlp_forward(const heedi_pass *pass, const heedi_block *block) {
 
 static void mlp_backward(const heedi_pass *pass, const heedi_block *block, real *d_x) {
     const size_t n = pass->batch->rows.n_rows * block->up.out;
+    real *d_hidden = block->active;
     const real *d_branch = enter_branch(pass, d_x, HEEDI_DROP_MLP(block->layer));
-    heedi_linear_backward(pass, &block->down, pass->d_wide, d_branch, block->active);
-    heed_activation_backward(pass->config->model.activation, pass->d_wide, pass->d_wide, block->hidden, n);
-    heedi_linear_backward(pass, &block->up, pass->branch, pass->d_wide, block->norm2_y);
+    heedi_linear_backward(pass, &block->down, d_hidden, d_branch, block->active);
+    heed_activation_backward(pass->config->model.activation, d_hidden, d_hidden, block->hidden, n);
+    heedi_linear_backward(pass, &block->up, pass->branch, d_hidden, block->norm2_y);
     heedi_norm_backward(pass, &block->norm2, d_x, pass->branch, block->middle, block->norm2_mean, block->norm2_rstd,
                         true);
 }
@@ -179,10 +180,11 @@ void heedi_block_forward(const heedi_pass *pass, const heedi_block *block) {
 }
 
 void heedi_block_backward(const heedi_pass *pass, const heedi_block *block, real *d_x) {
+    real *d_output = block->norm2_y, *d_heads = block->hidden;
     mlp_backward(pass, block, d_x);
-    out_backward(pass, block, d_x, pass->d_output);
-    attend_backward(pass, block, pass->d_wide, pass->d_output);
-    heads_backward(pass, block, d_x, pass->d_wide);
+    out_backward(pass, block, d_x, d_output);
+    attend_backward(pass, block, d_heads, d_output);
+    heads_backward(pass, block, d_x, d_heads);
 }
 
 void heedi_block_next(const heedi_pass *pass, const heedi_block *block, real *cache, size_t position) {

@@ -15,7 +15,8 @@ typedef struct heedi_block {
     real *heads;               /* (rows, 3 width): queries, keys, values */
     real *attention, *log_sum; /* log_sum (rows, heads) */
     real *norm2_y, *norm2_mean, *norm2_rstd;
-    real *hidden, *active; /* (rows, hidden), before and after the activation */
+    real *hidden,
+        *active; /* (rows, hidden), before and after the activation; for training, hidden has room for heads */
 } heedi_block;
 
 /* input to output. */

@@ -5,6 +5,7 @@
 #include "decoder.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "heed/nn/attention.h"
 #include "heed/nn/embedding.h"
@@ -13,8 +14,10 @@
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
-static void place_block(heedi_block *block, heedi_placer *placer, const heed_config *config, size_t rows) {
-    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
+static void place_block(heedi_block *block, heedi_placer *placer, const heed_config *config,
+                        const heedi_decoder_shape *shape) {
+    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden, rows = shape->max_rows;
+    const size_t room = shape->training && hidden < 3 * width ? 3 * width : hidden;
     block->norm1_y = heedi_place(placer, rows, width);
     block->norm1_mean = heedi_place(placer, rows, 1);
     block->norm1_rstd = heedi_place(placer, rows, 1);
@@ -24,7 +27,7 @@ static void place_block(heedi_block *block, heedi_placer *placer, const heed_con
     block->norm2_y = heedi_place(placer, rows, width);
     block->norm2_mean = heedi_place(placer, rows, 1);
     block->norm2_rstd = heedi_place(placer, rows, 1);
-    block->hidden = heedi_place(placer, rows, hidden);
+    block->hidden = heedi_place(placer, rows, room);
     block->active = heedi_place(placer, rows, hidden);
 }
 
@@ -36,7 +39,7 @@ static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const hee
     for (size_t i = 0; i < decoder->n_blocks; i++) {
         heedi_block *block = &decoder->blocks[i];
         if (i == 0 || shape->training)
-            place_block(block, placer, config, shape->max_rows);
+            place_block(block, placer, config, shape);
         else
             *block = decoder->blocks[0];
         block->layer = i;
@@ -58,9 +61,7 @@ static void place_positions(heedi_decoder *decoder, heedi_placer *placer, const 
 
 void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
                          const heedi_decoder_shape *shape) {
-    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
-    const size_t rows = shape->max_rows, time = (size_t)config->model.time;
-    const size_t wide = hidden > 3 * width ? hidden : 3 * width;
+    const size_t width = (size_t)config->model.width, rows = shape->max_rows, time = (size_t)config->model.time;
     const size_t loss_rows = rows < HEED_LOSS_BLOCK ? rows : HEED_LOSS_BLOCK;
     heedi_pass *pass = &decoder->pass;
     decoder->n_blocks = (size_t)config->model.layers;
@@ -76,9 +77,10 @@ void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const hee
     pass->attention_scratch = heedi_place(placer, heed_attention_scratch(time, width / (size_t)config->model.heads), 1);
     pass->branch = heedi_place(placer, rows, width);
     if (shape->training) {
-        pass->d_output = heedi_place(placer, rows, width);
-        pass->d_wide = heedi_place(placer, rows, wide);
         decoder->d_x = heedi_place(placer, rows, width);
+        decoder->used = heedi_place_indices(placer, rows);
+        decoder->use = heedi_place_indices(placer, rows);
+        decoder->place = heedi_place_indices(placer, shape->vocab);
     } else {
         decoder->cache = heedi_place(placer, heed_bytes(decoder->n_blocks, time), 2 * width);
     }
@@ -138,10 +140,26 @@ static void embed_forward(const heedi_decoder *decoder, const real *positions) {
     heedi_drop(pass, x, HEEDI_DROP_EMBEDDING);
 }
 
+/* Lists the tokens that occur: in a large vocabulary they are few, and the others' gradients are zero. */
+static void list_tokens(heedi_decoder *decoder) {
+    const heed_batch *batch = decoder->pass.batch;
+    memset(decoder->place, 0, decoder->vocab * sizeof *decoder->place);
+    for (size_t r = 0; r < batch->rows.n_rows; r++)
+        decoder->place[batch->token[r]] = 1;
+    decoder->n_used = 0;
+    for (size_t v = 0; v < decoder->vocab; v++)
+        if (decoder->place[v]) {
+            decoder->place[v] = (int32_t)decoder->n_used;
+            decoder->used[decoder->n_used++] = (int32_t)v;
+        }
+    for (size_t r = 0; r < batch->rows.n_rows; r++)
+        decoder->use[r] = decoder->place[batch->token[r]];
+}
+
 static void sum_tokens(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
     const heedi_decoder *decoder = context;
     (void)grain;
-    heed_embedding_backward_table(d[0], decoder->d_x, decoder->pass.batch->token, first_row, n_rows, decoder->vocab,
+    heed_embedding_backward_table(d[0], decoder->d_x, decoder->use, first_row, n_rows, decoder->n_used,
                                   (size_t)decoder->pass.config->model.width, 1);
 }
 
@@ -161,7 +179,9 @@ static void embed_backward(heedi_decoder *decoder) {
     heedi_drop(pass, decoder->d_x, HEEDI_DROP_EMBEDDING);
     if (pass->config->model.positions == HEED_LEARNED)
         heed_gradient_sum(pass->gradient, &pass->batch->rows, &decoder->position_tensor, 1, sum_positions, decoder);
-    heed_gradient_sum(pass->gradient, &pass->batch->rows, &decoder->token_tensor, 1, sum_tokens, decoder);
+    list_tokens(decoder);
+    heed_gradient_sum_entries(pass->gradient, &pass->batch->rows, decoder->token_tensor, decoder->used, decoder->n_used,
+                              sum_tokens, decoder);
 }
 
 /* --- the passes ------------------------------------------------------------------------------------------------- */
@@ -183,24 +203,46 @@ void heedi_decoder_forward(heedi_decoder *decoder, const heed_batch *batch, heed
                        last_output(decoder));
 }
 
-/* Losses of some rows, the gradient of their hidden states into pass->branch, and that of the classifier into d_output.
- */
+/* Losses of some rows, the gradient of their hidden states into pass->branch, and that of the classifier into d_output
+ * unless NULL. The last block's logits become their own gradient. */
 static void classify(const heedi_decoder *decoder, real *d_output, size_t first_row, size_t n_rows) {
     const heedi_pass *pass = &decoder->pass;
     const size_t width = (size_t)pass->config->model.width;
-    heed_classifier_loss(
-        decoder->loss + first_row, pass->kind == HEED_PASS_EVAL ? NULL : pass->branch + first_row * width, d_output,
-        decoder->logits, decoder->norm_y + first_row * width, decoder->output, pass->batch->target + first_row,
-        pass->batch->weight + first_row, n_rows, width, decoder->vocab);
+    real *d_x = pass->kind == HEED_PASS_EVAL ? NULL : pass->branch + first_row * width;
+    heed_classifier_loss(decoder->loss + first_row, d_x, d_output, decoder->logits, decoder->norm_y + first_row * width,
+                         decoder->output, pass->batch->target + first_row, pass->batch->weight + first_row, n_rows,
+                         width, decoder->vocab);
 }
 
+/* The rows from the start of a grain that fit into one block of logits: this grain and the next ones, whole. */
+static size_t rows_of_whole_grains(const heed_ragged *rows, size_t grain) {
+    const size_t first = heed_grain_row(rows, grain);
+    while (grain + 1 < rows->n_grains && heed_grain_row(rows, grain + 2) - first <= HEED_LOSS_BLOCK)
+        grain++;
+    return heed_grain_row(rows, grain + 1) - first;
+}
+
+/* Small grains share a block: products with a large vocabulary cost almost the same for few rows as for many. */
 static void sum_classifier(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
-    (void)grain;
-    classify(context, d[0], first_row, n_rows);
+    heedi_decoder *decoder = context;
+    const size_t width = (size_t)decoder->pass.config->model.width;
+    if (n_rows > HEED_LOSS_BLOCK) {
+        classify(decoder, d[0], first_row, n_rows);
+        return;
+    }
+    if (first_row >= decoder->classified) {
+        decoder->block_first = first_row;
+        decoder->classified = first_row + rows_of_whole_grains(&decoder->pass.batch->rows, grain);
+        classify(decoder, NULL, first_row, decoder->classified - first_row);
+    }
+    heed_linear_backward_weight(d[0], NULL, decoder->norm_y + first_row * width,
+                                decoder->logits + (first_row - decoder->block_first) * decoder->vocab, n_rows, width,
+                                decoder->vocab);
 }
 
 void heedi_decoder_loss(heedi_decoder *decoder, heed_gradient *gradient) {
     const heed_ragged *rows = &decoder->pass.batch->rows;
+    decoder->classified = 0;
     if (gradient)
         heed_gradient_sum(gradient, rows, &decoder->output_tensor, 1, sum_classifier, decoder);
     else

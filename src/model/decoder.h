@@ -13,9 +13,13 @@ typedef struct heedi_decoder {
     heedi_block *blocks;
     heedi_norm norm;
     real *norm_y, *norm_mean, *norm_rstd;
-    real *d_x;    /* (rows, width): gradient of the residual stream */
-    real *logits; /* (HEED_LOSS_BLOCK rows, vocab) */
-    real *loss;   /* (rows) */
+    real *d_x;                      /* (rows, width): gradient of the residual stream */
+    real *logits;                   /* (HEED_LOSS_BLOCK rows, vocab) */
+    size_t block_first, classified; /* the first row whose logits lie there; rows whose losses are known */
+    real *loss;                     /* (rows) */
+    int32_t *used, *use; /* tokens of the batch, ascending (at most rows); which of them each row has (rows) */
+    int32_t *place;      /* (vocab) of a token in used */
+    size_t n_used;
     heedi_pass pass;
     real *cache; /* (layers, time, 2 width): keys and values of the sequence being decoded */
     size_t n_cached;

@@ -173,25 +173,57 @@ static void sum_node(const sum *work, real *const *d, size_t first, size_t count
         add_array(d[t], right[t], work->size[t]);
 }
 
-void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
-                       heed_gradient_leaf *leaf, void *context) {
-    HEED_CHECK(n_tensors >= 1 && n_tensors <= MAX_TENSORS);
-    HEED_CHECK(rows->n_grains == gradient->count && (rows->n_grains == 0 || rows->first_grain == gradient->first));
-    const heed_tensor *table = gradient->params->tensors;
-    sum work = {gradient, rows, n_tensors, {0}, leaf, context};
+/* Sums over all nodes; the arrays begin where the tensors do. */
+static void sum_nodes(const sum *work, const size_t *tensors) {
+    heed_gradient *gradient = work->gradient;
+    const heed_ragged *rows = work->rows;
     size_t total = 0;
-    for (size_t t = 0; t < n_tensors; t++) {
-        work.size[t] = table[tensors[t]].size;
-        total += aligned_elements(work.size[t]);
-    }
+    HEED_CHECK(rows->n_grains == gradient->count && (rows->n_grains == 0 || rows->first_grain == gradient->first));
+    for (size_t t = 0; t < work->n_tensors; t++)
+        total += aligned_elements(work->size[t]);
     HEED_CHECK(total <= gradient->scratch_size);
     for (size_t i = 0; i < gradient->n_nodes; i++) {
         real *d[MAX_TENSORS];
-        for (size_t t = 0; t < n_tensors; t++)
-            d[t] = heed_gradient_partial(gradient, i) + table[tensors[t]].gradient;
-        sum_node(&work, d, gradient->nodes[i].first, gradient->nodes[i].count, gradient->scratch);
+        for (size_t t = 0; t < work->n_tensors; t++)
+            d[t] = heed_gradient_partial(gradient, i) + gradient->params->tensors[tensors[t]].gradient;
+        sum_node(work, d, gradient->nodes[i].first, gradient->nodes[i].count, gradient->scratch);
     }
-    if (gradient->ready)
-        for (size_t t = 0; t < n_tensors; t++)
-            gradient->ready(gradient->ready_context, tensors[t]);
+}
+
+static void report(const heed_gradient *gradient, const size_t *tensors, size_t n_tensors) {
+    for (size_t t = 0; gradient->ready && t < n_tensors; t++)
+        gradient->ready(gradient->ready_context, tensors[t]);
+}
+
+void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
+                       heed_gradient_leaf *leaf, void *context) {
+    HEED_CHECK(n_tensors >= 1 && n_tensors <= MAX_TENSORS);
+    sum work = {gradient, rows, n_tensors, {0}, leaf, context};
+    for (size_t t = 0; t < n_tensors; t++)
+        work.size[t] = gradient->params->tensors[tensors[t]].size;
+    sum_nodes(&work, tensors);
+    report(gradient, tensors, n_tensors);
+}
+
+/* From the compact array at the table's start to every entry's own place: last entry first, since none moves down. */
+static void spread(real *table, size_t n, size_t size, const int32_t *entries, size_t n_entries) {
+    for (size_t i = n_entries; i-- > 0;)
+        memmove(table + (size_t)entries[i] * size, table + i * size, size * sizeof(real));
+#pragma omp parallel for schedule(static) if (n * size > 4 * CHUNK)
+    for (size_t i = 0; i <= n_entries; i++) { /* the gap before entry i, or behind the last */
+        const size_t from = i > 0 ? (size_t)entries[i - 1] + 1 : 0, to = i < n_entries ? (size_t)entries[i] : n;
+        memset(table + from * size, 0, (to - from) * size * sizeof(real));
+    }
+}
+
+void heed_gradient_sum_entries(heed_gradient *gradient, const heed_ragged *rows, size_t tensor, const int32_t *entries,
+                               size_t n_entries, heed_gradient_leaf *leaf, void *context) {
+    const heed_tensor *row = &gradient->params->tensors[tensor];
+    const size_t n = row->dims[0], size = row->size / n;
+    HEED_CHECK(n_entries <= n && (n_entries == 0 || (size_t)entries[n_entries - 1] < n));
+    const sum work = {gradient, rows, 1, {n_entries * size}, leaf, context};
+    sum_nodes(&work, &tensor);
+    for (size_t i = 0; i < gradient->n_nodes; i++)
+        spread(heed_gradient_partial(gradient, i) + row->gradient, n, size, entries, n_entries);
+    report(gradient, &tensor, 1);
 }

@@ -8,13 +8,20 @@
 #include "heed/nn/linear.h"
 #include "heed/nn/norm.h"
 
-real *heedi_place(heedi_placer *placer, size_t rows, size_t width) {
-    const size_t bytes = heed_bytes(heed_bytes(rows, width), sizeof(real));
+static void *place(heedi_placer *placer, size_t bytes) {
     if (placer->arena)
         return heed_arena_take(placer->arena, bytes);
     if (__builtin_add_overflow(placer->bytes, heed_aligned(bytes), &placer->bytes))
         placer->bytes = SIZE_MAX;
     return NULL;
+}
+
+real *heedi_place(heedi_placer *placer, size_t rows, size_t width) {
+    return place(placer, heed_bytes(heed_bytes(rows, width), sizeof(real)));
+}
+
+int32_t *heedi_place_indices(heedi_placer *placer, size_t n) {
+    return place(placer, heed_bytes(n, sizeof(int32_t)));
 }
 
 static int find(const heed_params *params, const char *layer, const char *part) {

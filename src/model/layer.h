@@ -19,6 +19,7 @@ typedef struct heedi_placer {
     size_t bytes;      /* SIZE_MAX once it overflows */
 } heedi_placer;
 real *heedi_place(heedi_placer *placer, size_t rows, size_t width);
+int32_t *heedi_place_indices(heedi_placer *placer, size_t n);
 
 /* Rows of the table of tensors that make up one layer, and where their values lie. bias is NULL without biases. */
 typedef struct heedi_linear {
@@ -42,9 +43,7 @@ typedef struct heedi_pass {
     heed_attention_observer *observer;
     void *observer_context;
     real *attention_scratch;
-    real *branch;   /* (rows, width): what a branch adds to the residual stream, and its gradient */
-    real *d_output; /* (rows, width): gradient of attention's output */
-    real *d_wide;   /* (rows, max(hidden, 3 width)): gradients of hidden units, or of queries, keys and values */
+    real *branch; /* (rows, width): what a branch adds to the residual stream, and its gradient */
 } heedi_pass;
 
 /* Finds a layer's tensors by name ("block.3.mlp.up": weight and bias). */
@@ -54,7 +53,8 @@ heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const
 void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x);
 void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd, const real *x);
 
-/* d_x = gradient through the layer, overwriting (or adding to) d_x; its parameters' gradients go to pass->gradient. */
+/* d_x = gradient through the layer, overwriting (or adding to) d_x; its parameters' gradients go to pass->gradient
+ * first, so that a linear layer's d_x may be its x. */
 void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
                            const real *x);
 void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d_x, const real *d_y, const real *x,

@@ -48,8 +48,8 @@ typedef struct test_batch {
     size_t n_sequences, n_grains;
     size_t first_row[65], first_of[65];
     uint32_t sequence[64];
-    int32_t token[1024], target[1024];
-    real weight[1024];
+    int32_t token[2048], target[2048];
+    real weight[2048];
     heed_batch batch;
 } test_batch;
 
@@ -68,7 +68,7 @@ static inline void test_batch_fill(test_batch *made, const size_t *lengths, size
         made->first_of[g] = g * grain < made->n_sequences ? g * grain : made->n_sequences;
     const size_t n_rows = made->first_row[made->n_sequences];
     double total = 0;
-    assert_true(n_rows <= 1024 && made->n_sequences <= 64);
+    assert_true(n_rows <= 2048 && made->n_sequences <= 64);
     for (size_t r = 0; r < n_rows; r++) {
         made->token[r] = (int32_t)(test_uniform(site, (uint32_t)(4 * r)) * (double)vocab);
         made->target[r] = (int32_t)(test_uniform(site, (uint32_t)(4 * r + 1)) * (double)vocab);

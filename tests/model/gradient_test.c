@@ -201,6 +201,66 @@ static void one_rank_sums_the_definition(void **state) {
     heed_params_destroy(params);
 }
 
+/* Rows of a table that the grain's tokens use, in the whole table or in the list of used rows alone. */
+typedef struct table_context {
+    const test_batch *batch;
+    size_t n, width;
+    const int32_t *place; /* of a token in the array */
+} table_context;
+
+static void table_leaf(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const table_context *table = context;
+    (void)grain;
+    memset(d[0], 0, table->n * table->width * sizeof(real));
+    for (size_t r = first_row; r < first_row + n_rows; r++)
+        for (size_t c = 0; c < table->width; c++)
+            d[0][(size_t)table->place[table->batch->token[r]] * table->width + c] +=
+                (real)(test_uniform(90, (uint32_t)(r * table->width + c)) - 0.5);
+}
+
+/* Entries that are used, none used, first and last among them or not: the bits of the whole table. */
+static void entries_sum_like_the_whole_table(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    const heed_config config = small_config();
+    enum { VOCAB = 40 };
+    heed_params *params;
+    assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_OK);
+    const size_t tensor = (size_t)heed_params_find(params, "token.weight"), grains = 7;
+    const heed_tensor *row = &params->tensors[tensor];
+    static test_batch whole;
+    for (uint32_t round = 0; round < 6; round++) {
+        test_batch_fill(&whole, (size_t[]){2, 1, 3, 2, 1, 4, 1, 0}, 1, round == 0 ? 1 : VOCAB, false, round);
+        if (round == 1)
+            whole.token[3] = VOCAB - 1;
+        if (round == 2) /* a rank without tokens */
+            memset(whole.first_of, 0, sizeof whole.first_of);
+        int32_t every[VOCAB], place[VOCAB], used[VOCAB];
+        size_t n_used = 0;
+        for (int32_t v = 0; v < VOCAB; v++) {
+            bool occurs = false;
+            for (size_t r = 0; r < heed_grain_row(&whole.batch.rows, grains); r++)
+                occurs = occurs || whole.token[r] == v;
+            every[v] = v;
+            place[v] = occurs ? (int32_t)n_used : -1;
+            if (occurs)
+                used[n_used++] = v;
+        }
+        heed_gradient *a, *b;
+        assert_int_equal(heed_gradient_create(&a, params, 0, grains, grains, &error), HEED_OK);
+        assert_int_equal(heed_gradient_create(&b, params, 0, grains, grains, &error), HEED_OK);
+        memset(heed_gradient_partial(b, 0) + row->gradient, 0xff, row->size * sizeof(real));
+        table_context all = {&whole, VOCAB, row->dims[1], every}, some = {&whole, n_used, row->dims[1], place};
+        heed_gradient_sum(a, &whole.batch.rows, &tensor, 1, table_leaf, &all);
+        heed_gradient_sum_entries(b, &whole.batch.rows, tensor, used, n_used, table_leaf, &some);
+        assert_memory_equal(heed_gradient_partial(a, 0) + row->gradient, heed_gradient_partial(b, 0) + row->gradient,
+                            row->size * sizeof(real));
+        heed_gradient_destroy(a);
+        heed_gradient_destroy(b);
+    }
+    heed_params_destroy(params);
+}
+
 typedef struct listener {
     const heed_gradient *gradient;
     const heed_params *params;
@@ -244,9 +304,10 @@ static void tensors_become_ready_when_complete(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(covers_are_maximal_and_complete), cmocka_unit_test(powers_of_two_need_one_partial),
-        cmocka_unit_test(cover_of_many_grains_fits),       cmocka_unit_test(sums_do_not_depend_on_the_ranks),
-        cmocka_unit_test(one_rank_sums_the_definition),    cmocka_unit_test(tensors_become_ready_when_complete),
+        cmocka_unit_test(covers_are_maximal_and_complete),  cmocka_unit_test(powers_of_two_need_one_partial),
+        cmocka_unit_test(cover_of_many_grains_fits),        cmocka_unit_test(sums_do_not_depend_on_the_ranks),
+        cmocka_unit_test(one_rank_sums_the_definition),     cmocka_unit_test(tensors_become_ready_when_complete),
+        cmocka_unit_test(entries_sum_like_the_whole_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

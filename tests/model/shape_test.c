@@ -42,17 +42,18 @@ static void compute(outcome *out, const heed_config *config, const test_batch *w
     heed_error error = HEED_ERROR_INIT;
     heed_model *model;
     heed_gradient *gradient[N_GRAINS];
+    const size_t n_grains = whole->n_grains;
     test_partial partials[64];
     size_t n_partials = 0;
-    assert_int_equal(heed_model_create(&model, config, VOCAB, whole->batch.rows.n_rows, N_SEQUENCES, true, &error),
-                     HEED_OK);
+    assert_int_equal(
+        heed_model_create(&model, config, VOCAB, whole->batch.rows.n_rows, whole->n_sequences, true, &error), HEED_OK);
     const heed_params *params = heed_model_params(model);
     heed_params_init(params, heed_model_weights(model), config);
     for (size_t r = 0; r < ranks; r++) {
-        const size_t first = N_GRAINS * r / ranks, count = N_GRAINS * (r + 1) / ranks - first;
+        const size_t first = n_grains * r / ranks, count = n_grains * (r + 1) / ranks - first;
         size_t row[65], of[65];
         const heed_batch view = test_batch_view(whole, first, count, row, of);
-        assert_int_equal(heed_gradient_create(&gradient[r], params, first, count, N_GRAINS, &error), HEED_OK);
+        assert_int_equal(heed_gradient_create(&gradient[r], params, first, count, n_grains, &error), HEED_OK);
         heed_model_forward(model, &view, HEED_PASS_TRAIN);
         heed_model_loss(model, &view, gradient[r], out->loss + whole->first_of[first], NULL);
         heed_model_backward(model, &view, gradient[r]);
@@ -61,7 +62,7 @@ static void compute(outcome *out, const heed_config *config, const test_batch *w
             partials[n_partials++] = (test_partial){nodes[i], heed_gradient_partial(gradient[r], i)};
     }
     out->gradient = malloc(params->n_gradient * sizeof *out->gradient);
-    test_complete(out->gradient, partials, n_partials, 0, N_GRAINS, params->n_gradient);
+    test_complete(out->gradient, partials, n_partials, 0, n_grains, params->n_gradient);
     for (size_t r = 0; r < ranks; r++)
         heed_gradient_destroy(gradient[r]);
     heed_model_destroy(model);
@@ -107,6 +108,33 @@ static void bits_depend_on_neither_ranks_nor_threads(void **state) {
     }
 }
 
+/* Grains larger than the classifier's block of rows, and small ones that share a block with whoever is on the same
+ * rank. */
+static void bits_do_not_depend_on_the_classifiers_blocks(void **state) {
+    (void)state;
+    static const size_t mixed[] = {150, 150, 20, 30, 100, 20, 150, 106, 5, 5, 150, 150, 1, 2, 0};
+    static test_batch whole;
+    heed_error error = HEED_ERROR_INIT;
+    heed_config config = shape_config(false);
+    config.model.width = 12;
+    config.model.hidden = 10;
+    config.model.time = 150;
+    test_batch_fill(&whole, mixed, 2, VOCAB, true, 12);
+    heed_params *params;
+    assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_OK);
+    set_threads(1);
+    outcome one, many;
+    compute(&one, &config, &whole, 1);
+    for (size_t ranks = 2; ranks <= whole.n_grains; ranks++) {
+        compute(&many, &config, &whole, ranks);
+        assert_memory_equal(one.gradient, many.gradient, params->n_gradient * sizeof(real));
+        assert_memory_equal(one.loss, many.loss, whole.n_sequences * sizeof *one.loss);
+        free(many.gradient);
+    }
+    free(one.gradient);
+    heed_params_destroy(params);
+}
+
 /* A rank may hold no token at all. */
 static void empty_batches_give_zero(void **state) {
     (void)state;
@@ -145,6 +173,7 @@ static int start(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_depend_on_neither_ranks_nor_threads),
+        cmocka_unit_test(bits_do_not_depend_on_the_classifiers_blocks),
         cmocka_unit_test(empty_batches_give_zero),
     };
     return cmocka_run_group_tests(tests, start, NULL);
