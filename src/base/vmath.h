@@ -49,7 +49,7 @@ HEEDI_INLINE real heedi_fma(real a, real b, real c) {
 }
 
 HEEDI_INLINE float heedi_power_of_two(int32_t n) {
-    const int32_t bits = (n + 127) << 23;
+    const uint32_t bits = ((uint32_t)n + 127u) << 23; /* unsigned: a NaN brings any n */
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -64,10 +64,10 @@ HEEDI_INLINE float heedi_exp(float x) {
     x = x < -105.0f ? -105.0f : x;
     const float shifted = heedi_fma(x, 0x1.715476p0f, magic);
     const float n = shifted - magic;
-    int32_t bits, magic_bits;
+    uint32_t bits, magic_bits;
     memcpy(&bits, &shifted, sizeof bits);
     memcpy(&magic_bits, &magic, sizeof magic_bits);
-    const int32_t exponent = bits - magic_bits;
+    const int32_t exponent = (int32_t)(bits - magic_bits);
     float r = heedi_fma(n, -0x1.62e430p-1f, x);
     r = heedi_fma(n, 0x1.05c610p-29f, r);
     float p = 1.38145399187e-3f;
