@@ -6,7 +6,7 @@
  * multiply-adds are spelled out, the compiler contracts nothing.
  * In double precision, which only tests use, they are the C library's: the float kernels are measured against them.
  *
- * Error bounds in units of the last place, over all 2^32 floats (tests/nn/vmath_test.c holds them): exp 1.01, logistic
+ * Error bounds in units of the last place, over all floats (tests/nn/vmath_test.c holds them): exp 1.02, logistic
  * 3 and its density 5, the normal distribution 7 and its density 3. Where a result is subnormal its last place is
  * 2^-149. NaN gives NaN. */
 #ifndef HEEDI_VMATH_H
