@@ -1,106 +1,183 @@
 /* One item of work is one (sequence, head): a thread takes it whole, so that d_key and d_value, which every query adds
  * to, are added up by one thread in query order. Items are dealt as threads become free; they write disjoint outputs.
  *
- * An item runs over tiles of QUERIES queries. A tile's scores against all the keys that any of its queries may see form
- * one (queries, keys) array in the thread's scratch. */
+ * An item runs over groups of 16 queries, the lanes of a vector. The scores of a group are an array (keys, 16): softmax
+ * then needs no sums across lanes, its result is laid out as the next product wants it, and with a causal mask a group
+ * stops at its own last key. Keys and values are first copied to the thread's scratch, row behind row and padded. */
 #include "heed/nn/attention.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "heed/gemm.h"
 #include "heed/multiversion.h"
+#include "nn/attention_product.h"
 #include "nn/dropout.h"
 #include "nn/softmax.h"
 
-#define QUERIES 64
-
-/* Where a tile's data lies. Rows of the scratch arrays are n_keys long. */
-typedef struct tile {
-    size_t first, n_queries; /* queries first .. first + n_queries - 1 of the sequence */
-    size_t n_keys;           /* keys that the last of them may see */
-    size_t key_length;       /* of the sequence */
-    uint32_t sequence;       /* in the global batch */
-    size_t row_of_dropout;   /* row of the first query among the rows of weights that draw from this sequence */
-} tile;
-
-static size_t round_up(size_t n) {
-    return (n + HEEDI_LANES - 1) / HEEDI_LANES * HEEDI_LANES;
+static size_t round_up(size_t n, size_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
 }
 
-static size_t tile_reals(size_t time) {
-    return round_up(QUERIES * time);
+/* A thread's scratch. padded: head width rounded up to the lanes; keys: rounded up to whole blocks of the products. */
+typedef struct workspace {
+    size_t padded;
+    real *key, *value, *d_key, *d_value;          /* (keys, padded) */
+    real *weights, *d_weights, *mask;             /* (keys, 16) */
+    real *query, *d_output, *result;              /* (16, padded) */
+    real *query_transposed, *d_output_transposed; /* (padded, 16) */
+} workspace;
+
+static size_t workspace_reals(size_t time, size_t head_width) {
+    const size_t keys = round_up(time, HEEDI_LANES), padded = round_up(head_width, HEEDI_LANES);
+    return keys * (4 * padded + 3 * HEEDI_LANES) + 5 * HEEDI_LANES * padded;
 }
 
 size_t heed_attention_scratch(size_t time, size_t head_width) {
-    (void)head_width;
-    return (size_t)omp_get_max_threads() * 2 * tile_reals(time);
+    return (size_t)omp_get_max_threads() * workspace_reals(time, head_width);
 }
 
-/* How many keys query i may see. */
-static size_t visible(const heed_attention *attention, size_t query, size_t key_length) {
-    return attention->causal ? heedi_min(query + 1, key_length) : key_length;
+static real *take(real **at, size_t n) {
+    real *taken = *at;
+    *at += n;
+    return taken;
 }
 
-static tile tile_at(const heed_attention *attention, const heed_ragged *query_rows, const heed_ragged *key_rows,
-                    size_t sequence, size_t head, size_t first) {
-    const size_t length = heed_length(query_rows, sequence), key_length = heed_length(key_rows, sequence);
-    const size_t n_queries = heedi_min(QUERIES, length - first);
-    return (tile){.first = first,
-                  .n_queries = n_queries,
-                  .n_keys = visible(attention, first + n_queries - 1, key_length),
-                  .key_length = key_length,
-                  .sequence = query_rows->sequence[sequence],
-                  .row_of_dropout = head * length + first};
+static workspace my_workspace(const heed_attention *attention, size_t time) {
+    const size_t keys = round_up(time, HEEDI_LANES), padded = round_up(attention->head_width, HEEDI_LANES);
+    real *at = attention->scratch + (size_t)omp_get_thread_num() * workspace_reals(time, attention->head_width);
+    return (workspace){.padded = padded,
+                       .key = take(&at, keys * padded),
+                       .value = take(&at, keys * padded),
+                       .d_key = take(&at, keys * padded),
+                       .d_value = take(&at, keys * padded),
+                       .weights = take(&at, keys * HEEDI_LANES),
+                       .d_weights = take(&at, keys * HEEDI_LANES),
+                       .mask = take(&at, keys * HEEDI_LANES),
+                       .query = take(&at, HEEDI_LANES * padded),
+                       .d_output = take(&at, HEEDI_LANES * padded),
+                       .result = take(&at, HEEDI_LANES * padded),
+                       .query_transposed = take(&at, padded * HEEDI_LANES),
+                       .d_output_transposed = take(&at, padded * HEEDI_LANES)};
 }
 
-/* Scores become weights; keys out of sight get 0. */
-HEED_MULTIVERSION static void softmax_row(real *score, size_t n_visible, size_t n_keys, real *log_sum) {
-    const real scale = 1 / heedi_exp_row(score, n_visible, log_sum);
-    for (size_t j = 0; j < n_visible; j++)
-        score[j] *= scale;
-    for (size_t j = n_visible; j < n_keys; j++)
-        score[j] = 0;
+/* Where one (sequence, head) lies in the arrays, and one group of its queries. */
+typedef struct item {
+    size_t n_queries, n_keys;           /* of the sequence */
+    size_t query_at, key_at, output_at; /* first element: of query, of key and value, of output */
+    size_t output_stride, log_sum_at;
+    size_t head;
+    uint32_t sequence; /* in the global batch */
+} item;
+
+typedef struct group {
+    size_t first, n; /* queries first .. first + n - 1 */
+    size_t n_keys;   /* that any of them may see */
+    size_t n_blocks; /* the same, rounded up to whole blocks of the products */
+} group;
+
+static item item_at(const heed_attention *attention, const heed_ragged *query_rows, const heed_ragged *key_rows,
+                    size_t sequence, size_t head) {
+    const size_t column = head * attention->head_width, row = query_rows->first_row[sequence];
+    const size_t width = attention->heads * attention->head_width;
+    return (item){.n_queries = heed_length(query_rows, sequence),
+                  .n_keys = heed_length(key_rows, sequence),
+                  .query_at = row * attention->query_stride + column,
+                  .key_at = key_rows->first_row[sequence] * attention->key_stride + column,
+                  .output_at = row * width + column,
+                  .output_stride = width,
+                  .log_sum_at = row * attention->heads + head,
+                  .head = head,
+                  .sequence = query_rows->sequence[sequence]};
 }
 
-/* The same weights from log_sum. */
-HEED_MULTIVERSION static void softmax_again(real *score, size_t n_visible, size_t n_keys, real log_sum) {
-    for (size_t j = 0; j < n_visible; j++)
-        score[j] = heedi_exp(score[j] - log_sum);
-    for (size_t j = n_visible; j < n_keys; j++)
-        score[j] = 0;
+static group group_at(const heed_attention *attention, const item *it, size_t first) {
+    const size_t n = heedi_min(HEEDI_LANES, it->n_queries - first);
+    const size_t n_keys = attention->causal ? heedi_min(first + n, it->n_keys) : it->n_keys;
+    return (group){first, n, n_keys, round_up(n_keys, HEEDI_PRODUCT_ROWS)};
 }
 
-/* scores = scale query key^T of a tile */
-static void tile_scores(const heed_attention *attention, real *scores, const tile *t, const real *query,
-                        const real *key) {
-    heed_gemm(false, true, t->n_queries, t->n_keys, attention->head_width, attention->scale, query,
-              attention->query_stride, key, attention->key_stride, 0, scores, t->n_keys);
-}
-
-static void tile_dropout(real *weights, const tile *t, const heed_attention *attention, const heedi_dropout *dropout) {
-    for (size_t i = 0; i < t->n_queries; i++)
-        heedi_dropout_row(weights + i * t->n_keys, dropout, t->sequence, t->row_of_dropout + i, t->key_length,
-                          visible(attention, t->first + i, t->key_length));
-}
-
-static void forward_item(const heed_attention *attention, const heedi_dropout *dropout, real *weights, real *output,
-                         real *log_sum, const real *query, const real *key, const real *value,
-                         const heed_ragged *query_rows, const heed_ragged *key_rows, size_t sequence, size_t head) {
-    const size_t length = heed_length(query_rows, sequence), row = query_rows->first_row[sequence];
-    const size_t column = head * attention->head_width, width = attention->heads * attention->head_width;
-    const real *k = key + key_rows->first_row[sequence] * attention->key_stride + column;
-    const real *v = value + key_rows->first_row[sequence] * attention->key_stride + column;
-    for (size_t first = 0; first < length; first += QUERIES) {
-        const tile t = tile_at(attention, query_rows, key_rows, sequence, head, first);
-        tile_scores(attention, weights, &t, query + (row + first) * attention->query_stride + column, k);
-        for (size_t i = 0; i < t.n_queries; i++)
-            softmax_row(weights + i * t.n_keys, visible(attention, first + i, t.key_length), t.n_keys,
-                        &log_sum[(row + first + i) * attention->heads + head]);
-        if (attention->dropout > 0)
-            tile_dropout(weights, &t, attention, dropout);
-        heed_gemm(false, false, t.n_queries, attention->head_width, t.n_keys, 1, weights, t.n_keys, v,
-                  attention->key_stride, 0, output + (row + first) * width + column, width);
+/* out (n_out, padded) = scale * the rows of x, zeros behind. */
+HEED_MULTIVERSION static void copy_in(real *out, size_t n_out, size_t padded, const real *x, size_t rows, size_t width,
+                                      size_t stride, real scale) {
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < width; c++)
+            out[r * padded + c] = scale * x[r * stride + c];
+        for (size_t c = width; c < padded; c++)
+            out[r * padded + c] = 0;
     }
+    memset(out + rows * padded, 0, (n_out - rows) * padded * sizeof *out);
+}
+
+/* The rows of x = scale[r] * in. */
+HEED_MULTIVERSION static void copy_out(real *x, size_t rows, size_t width, size_t stride, const real *in, size_t padded,
+                                       const real *scale) {
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < width; c++)
+            x[r * stride + c] = scale[r] * in[r * padded + c];
+}
+
+/* Query l of a causal group sees keys up to first + l: the others get a score that exp turns into 0. */
+HEEDI_INLINE void hide_later_keys(real *score, const group *g) {
+    for (size_t j = g->first; j < g->n_keys; j++)
+        for (size_t l = 0; l < j - g->first; l++)
+            score[j * HEEDI_LANES + l] = (real)-INFINITY;
+}
+
+/* The scores of a group become exp(score - largest), to be divided by sum[l]. Rows behind the last key become 0. */
+HEED_MULTIVERSION static void softmax_group(real *score, real sum[HEEDI_LANES], real log_sum[HEEDI_LANES],
+                                            const group *g, bool causal) {
+    real largest[HEEDI_LANES], total[HEEDI_LANES] = {0};
+    if (causal)
+        hide_later_keys(score, g);
+    memcpy(largest, score, sizeof largest);
+    for (size_t j = 1; j < g->n_keys; j++)
+        for (size_t l = 0; l < HEEDI_LANES; l++) {
+            const real s = score[j * HEEDI_LANES + l];
+            largest[l] = s > largest[l] ? s : largest[l];
+        }
+    for (size_t j = 0; j < g->n_keys; j++)
+        for (size_t l = 0; l < HEEDI_LANES; l++) {
+            const real e = heedi_exp(score[j * HEEDI_LANES + l] - largest[l]);
+            score[j * HEEDI_LANES + l] = e;
+            total[l] += e;
+        }
+    memset(score + g->n_keys * HEEDI_LANES, 0, (g->n_blocks - g->n_keys) * HEEDI_LANES * sizeof *score);
+    memcpy(sum, total, sizeof total);
+    for (size_t l = 0; l < HEEDI_LANES; l++)
+        log_sum[l] = largest[l] + (real)log((double)total[l]);
+}
+
+HEED_MULTIVERSION static void multiply(real *x, const real *y, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        x[i] *= y[i];
+}
+
+/* workspace.weights (keys, 16) = scores of the group */
+static void group_scores(const heed_attention *attention, const workspace *w, const group *g, const real *query) {
+    copy_in(w->query, HEEDI_LANES, w->padded, query, g->n, attention->head_width, attention->query_stride,
+            attention->scale);
+    heedi_transpose(w->query_transposed, w->query, w->padded);
+    heedi_product(w->weights, HEEDI_LANES, (heedi_matrix){w->key, w->padded, 1}, w->query_transposed, HEEDI_LANES,
+                  g->n_blocks, HEEDI_LANES, attention->head_width, false);
+}
+
+static void forward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
+                          const item *it, const group *g, real *output, real *log_sum, const real *query) {
+    real sum[HEEDI_LANES], log_of_sum[HEEDI_LANES];
+    group_scores(attention, w, g, query);
+    softmax_group(w->weights, sum, log_of_sum, g, attention->causal);
+    if (attention->dropout > 0) {
+        heedi_dropout_mask(w->mask, dropout, it->sequence, it->head * it->n_queries + g->first, it->n_keys, g->n_keys);
+        multiply(w->weights, w->mask, g->n_keys * HEEDI_LANES);
+    }
+    heedi_product(w->result, w->padded, (heedi_matrix){w->weights, 1, HEEDI_LANES}, w->value, w->padded, HEEDI_LANES,
+                  w->padded, g->n_keys, false);
+    for (size_t l = 0; l < HEEDI_LANES; l++)
+        sum[l] = 1 / sum[l];
+    copy_out(output, g->n, attention->head_width, it->output_stride, w->result, w->padded, sum);
+    for (size_t l = 0; l < g->n; l++)
+        log_sum[l * attention->heads] = log_of_sum[l];
 }
 
 void heed_attention_forward(const heed_attention *attention, real *output, real *log_sum, const real *query,
@@ -110,134 +187,119 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
     heedi_dropout dropout;
     heedi_dropout_init(&dropout, attention->dropout, attention->seed, attention->site, attention->step);
 #pragma omp parallel for schedule(dynamic)
-    for (size_t item = 0; item < items; item++) {
-        real *scratch = attention->scratch + (size_t)omp_get_thread_num() * 2 * tile_reals(key_rows->max_length);
-        forward_item(attention, &dropout, scratch, output, log_sum, query, key, value, query_rows, key_rows,
-                     item / attention->heads, item % attention->heads);
+    for (size_t i = 0; i < items; i++) {
+        const workspace w = my_workspace(attention, key_rows->max_length);
+        const item it = item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
+        const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
+        copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
+        copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
+        for (size_t first = 0; first < it.n_queries; first += HEEDI_LANES) {
+            const group g = group_at(attention, &it, first);
+            forward_group(attention, &dropout, &w, &it, &g, output + it.output_at + first * it.output_stride,
+                          log_sum + it.log_sum_at + first * attention->heads,
+                          query + it.query_at + first * attention->query_stride);
+        }
     }
 }
 
-/* d_scores = weights * (d_weights - g . o), one query; d_weights is overwritten. */
-HEED_MULTIVERSION static void softmax_backward_row(real *d_weights, const real *weights, const real *d_output,
-                                                   const real *output, size_t n_visible, size_t n_keys,
-                                                   size_t head_width) {
-    real lane[HEEDI_LANES] = {0};
-    for (size_t i = 0; i < head_width; i += HEEDI_LANES) {
-        const size_t rest = head_width - i < HEEDI_LANES ? head_width - i : HEEDI_LANES;
-        for (size_t l = 0; l < rest; l++)
-            lane[l] = heedi_fma(d_output[i + l], output[i + l], lane[l]);
+/* The weights from the scores and log_sum. */
+HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEEDI_LANES], const group *g, bool causal) {
+    if (causal)
+        hide_later_keys(score, g);
+    for (size_t j = 0; j < g->n_keys; j++)
+        for (size_t l = 0; l < HEEDI_LANES; l++)
+            score[j * HEEDI_LANES + l] = heedi_exp(score[j * HEEDI_LANES + l] - log_sum[l]);
+    memset(score + g->n_keys * HEEDI_LANES, 0, (g->n_blocks - g->n_keys) * HEEDI_LANES * sizeof *score);
+}
+
+/* dot[l] = g_l . o_l */
+HEED_MULTIVERSION static void dot_rows(real dot[HEEDI_LANES], const real *d_output, const real *output, size_t rows,
+                                       size_t width, size_t stride) {
+    for (size_t r = 0; r < HEEDI_LANES; r++) {
+        real lane[HEEDI_LANES] = {0};
+        for (size_t c = 0; r < rows && c < width; c += HEEDI_LANES) {
+            const size_t rest = width - c < HEEDI_LANES ? width - c : HEEDI_LANES;
+            for (size_t l = 0; l < rest; l++)
+                lane[l] = heedi_fma(d_output[r * stride + c + l], output[r * stride + c + l], lane[l]);
+        }
+        dot[r] = heedi_fold(lane);
     }
-    const real dot = heedi_fold(lane);
-    for (size_t j = 0; j < n_visible; j++)
-        d_weights[j] = weights[j] * (d_weights[j] - dot);
-    for (size_t j = n_visible; j < n_keys; j++)
-        d_weights[j] = 0;
 }
 
-typedef struct gradients { /* of one item: rows of its sequence, columns of its head */
-    real *d_query, *d_key, *d_value;
-} gradients;
-
-/* One tile adds to d_key and d_value and fills its rows of d_query. query, d_output, output, d.d_query and log_sum
- * point at the tile's first query, the others at the sequence's first row. */
-static void backward_tile(const heed_attention *attention, const heedi_dropout *dropout, const tile *t, real *weights,
-                          real *d_weights, const gradients *d, const real *d_output, const real *output,
-                          const real *log_sum, const real *query, const real *key, const real *value) {
-    const size_t head_width = attention->head_width, width = attention->heads * head_width, n_keys = t->n_keys;
-    tile_scores(attention, weights, t, query, key);
-    for (size_t i = 0; i < t->n_queries; i++)
-        softmax_again(weights + i * n_keys, visible(attention, t->first + i, t->key_length), n_keys,
-                      log_sum[i * attention->heads]);
-    heed_gemm(false, true, t->n_queries, n_keys, head_width, 1, d_output, width, value, attention->key_stride, 0,
-              d_weights, n_keys);
-    if (attention->dropout > 0)
-        tile_dropout(d_weights, t, attention, dropout);
-    for (size_t i = 0; i < t->n_queries; i++)
-        softmax_backward_row(d_weights + i * n_keys, weights + i * n_keys, d_output + i * width, output + i * width,
-                             visible(attention, t->first + i, t->key_length), n_keys, head_width);
-    if (attention->dropout > 0)
-        tile_dropout(weights, t, attention, dropout);
-    heed_gemm(true, false, n_keys, head_width, t->n_queries, 1, weights, n_keys, d_output, width, 1, d->d_value,
-              attention->key_stride);
-    heed_gemm(true, false, n_keys, head_width, t->n_queries, attention->scale, d_weights, n_keys, query,
-              attention->query_stride, 1, d->d_key, attention->key_stride);
-    heed_gemm(false, false, t->n_queries, head_width, n_keys, attention->scale, d_weights, n_keys, key,
-              attention->key_stride, 0, d->d_query, attention->query_stride);
+/* d_weights, which holds g . v, becomes the scores' gradient a (mask g . v - g . o); weights get their mask. */
+HEED_MULTIVERSION static void softmax_backward(real *d_weights, real *weights, const real *mask,
+                                               const real dot[HEEDI_LANES], size_t n_rows) {
+    for (size_t j = 0; j < n_rows; j++)
+        for (size_t l = 0; l < HEEDI_LANES; l++) {
+            const size_t at = j * HEEDI_LANES + l;
+            d_weights[at] = weights[at] * ((mask ? mask[at] * d_weights[at] : d_weights[at]) - dot[l]);
+            if (mask)
+                weights[at] *= mask[at];
+        }
 }
 
-static void clear_rows(real *x, size_t rows, size_t width, size_t stride) {
+/* Adds to w->d_key and w->d_value, overwrites the group's rows of d_query. */
+static void backward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
+                           const item *it, const group *g, real *d_query, const real *d_output, const real *output,
+                           const real *log_sum, const real *query) {
+    const size_t padded = w->padded;
+    real log_of_sum[HEEDI_LANES] = {0}, dot[HEEDI_LANES], scale[HEEDI_LANES];
+    for (size_t l = 0; l < g->n; l++)
+        log_of_sum[l] = log_sum[l * attention->heads];
+    group_scores(attention, w, g, query);
+    softmax_again(w->weights, log_of_sum, g, attention->causal);
+
+    copy_in(w->d_output, HEEDI_LANES, padded, d_output, g->n, attention->head_width, it->output_stride, 1);
+    heedi_transpose(w->d_output_transposed, w->d_output, padded);
+    heedi_product(w->d_weights, HEEDI_LANES, (heedi_matrix){w->value, padded, 1}, w->d_output_transposed, HEEDI_LANES,
+                  g->n_blocks, HEEDI_LANES, attention->head_width, false);
+    dot_rows(dot, d_output, output, g->n, attention->head_width, it->output_stride);
+    if (attention->dropout > 0)
+        heedi_dropout_mask(w->mask, dropout, it->sequence, it->head * it->n_queries + g->first, it->n_keys,
+                           g->n_blocks);
+    softmax_backward(w->d_weights, w->weights, attention->dropout > 0 ? w->mask : NULL, dot, g->n_blocks);
+
+    heedi_product(w->d_value, padded, (heedi_matrix){w->weights, HEEDI_LANES, 1}, w->d_output, padded, g->n_blocks,
+                  padded, HEEDI_LANES, true);
+    heedi_product(w->d_key, padded, (heedi_matrix){w->d_weights, HEEDI_LANES, 1}, w->query, padded, g->n_blocks, padded,
+                  HEEDI_LANES, true);
+    heedi_product(w->result, padded, (heedi_matrix){w->d_weights, 1, HEEDI_LANES}, w->key, padded, HEEDI_LANES, padded,
+                  g->n_keys, false);
+    for (size_t l = 0; l < HEEDI_LANES; l++)
+        scale[l] = attention->scale;
+    copy_out(d_query, g->n, attention->head_width, attention->query_stride, w->result, padded, scale);
+}
+
+/* copy_in's way back, without a scale. */
+static void put_rows(real *x, size_t rows, size_t width, size_t stride, const real *in, size_t padded) {
     for (size_t r = 0; r < rows; r++)
-        memset(x + r * stride, 0, width * sizeof *x);
-}
-
-static void backward_item(const heed_attention *attention, const heedi_dropout *dropout, real *scratch,
-                          const gradients *all, const real *d_output, const real *output, const real *log_sum,
-                          const real *query, const real *key, const real *value, const heed_ragged *query_rows,
-                          const heed_ragged *key_rows, size_t sequence, size_t head) {
-    const size_t length = heed_length(query_rows, sequence), key_length = heed_length(key_rows, sequence);
-    const size_t column = head * attention->head_width, width = attention->heads * attention->head_width;
-    const size_t keys_at = key_rows->first_row[sequence] * attention->key_stride + column;
-    clear_rows(all->d_key + keys_at, key_length, attention->head_width, attention->key_stride);
-    clear_rows(all->d_value + keys_at, key_length, attention->head_width, attention->key_stride);
-    for (size_t first = 0; first < length; first += QUERIES) {
-        const tile t = tile_at(attention, query_rows, key_rows, sequence, head, first);
-        const size_t row = query_rows->first_row[sequence] + first;
-        const size_t query_at = row * attention->query_stride + column, output_at = row * width + column;
-        const gradients d = {all->d_query + query_at, all->d_key + keys_at, all->d_value + keys_at};
-        backward_tile(attention, dropout, &t, scratch, scratch + tile_reals(key_rows->max_length), &d,
-                      d_output + output_at, output + output_at, log_sum + row * attention->heads + head,
-                      query + query_at, key + keys_at, value + keys_at);
-    }
+        memcpy(x + r * stride, in + r * padded, width * sizeof *x);
 }
 
 void heed_attention_backward(const heed_attention *attention, real *d_query, real *d_key, real *d_value,
                              const real *d_output, const real *output, const real *log_sum, const real *query,
                              const real *key, const real *value, const heed_ragged *query_rows,
                              const heed_ragged *key_rows) {
-    const size_t items = query_rows->n_sequences * attention->heads;
-    const gradients d = {d_query, d_key, d_value};
+    const size_t items = query_rows->n_sequences * attention->heads, head_width = attention->head_width;
     heedi_dropout dropout;
     heedi_dropout_init(&dropout, attention->dropout, attention->seed, attention->site, attention->step);
 #pragma omp parallel for schedule(dynamic)
-    for (size_t item = 0; item < items; item++) {
-        real *scratch = attention->scratch + (size_t)omp_get_thread_num() * 2 * tile_reals(key_rows->max_length);
-        backward_item(attention, &dropout, scratch, &d, d_output, output, log_sum, query, key, value, query_rows,
-                      key_rows, item / attention->heads, item % attention->heads);
-    }
-}
-
-void heed_attention_inspect(const heed_attention *attention, real *weights, real *advantage, real *credit,
-                            const real *d_output, const real *output, const real *query, const real *key,
-                            const real *value, const heed_ragged *query_rows, const heed_ragged *key_rows,
-                            size_t sequence, size_t head) {
-    const size_t length = heed_length(query_rows, sequence), n_keys = heed_length(key_rows, sequence);
-    const size_t head_width = attention->head_width, width = attention->heads * head_width;
-    const size_t column = head * head_width, row = query_rows->first_row[sequence];
-    const size_t keys_at = key_rows->first_row[sequence] * attention->key_stride + column;
-    if (length == 0 || n_keys == 0)
-        return;
-    heed_gemm(false, true, length, n_keys, head_width, attention->scale, query + row * attention->query_stride + column,
-              attention->query_stride, key + keys_at, attention->key_stride, 0, weights, n_keys);
-    for (size_t i = 0; i < length; i++) {
-        real log_sum;
-        softmax_row(weights + i * n_keys, visible(attention, i, n_keys), n_keys, &log_sum);
-    }
-    real *gain = advantage ? advantage : credit;
-    if (!gain)
-        return;
-    const real *g = d_output + row * width + column, *o = output + row * width + column;
-    heed_gemm(false, true, length, n_keys, head_width, -1, g, width, value + keys_at, attention->key_stride, 0, gain,
-              n_keys);
-    for (size_t i = 0; i < length; i++) {
-        real dot = 0;
-        for (size_t c = 0; c < head_width; c++)
-            dot = heedi_fma(g[i * width + c], o[i * width + c], dot);
-        const size_t n_visible = visible(attention, i, n_keys);
-        for (size_t j = 0; j < n_keys; j++) {
-            const size_t at = i * n_keys + j;
-            gain[at] = j < n_visible ? gain[at] + dot : 0;
-            if (credit)
-                credit[at] = weights[at] * gain[at];
+    for (size_t i = 0; i < items; i++) {
+        const workspace w = my_workspace(attention, key_rows->max_length);
+        const item it = item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
+        const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
+        copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
+        copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
+        memset(w.d_key, 0, keys * w.padded * sizeof(real));
+        memset(w.d_value, 0, keys * w.padded * sizeof(real));
+        for (size_t first = 0; first < it.n_queries; first += HEEDI_LANES) {
+            const group g = group_at(attention, &it, first);
+            const size_t query_at = it.query_at + first * attention->query_stride;
+            const size_t output_at = it.output_at + first * it.output_stride;
+            backward_group(attention, &dropout, &w, &it, &g, d_query + query_at, d_output + output_at,
+                           output + output_at, log_sum + it.log_sum_at + first * attention->heads, query + query_at);
         }
+        put_rows(d_key + it.key_at, it.n_keys, head_width, attention->key_stride, w.d_key, w.padded);
+        put_rows(d_value + it.key_at, it.n_keys, head_width, attention->key_stride, w.d_value, w.padded);
     }
 }

@@ -1,4 +1,4 @@
-/* Dropout of one row, for the dropout layer and for attention's weights. */
+/* Dropout's random numbers, for the dropout layer and for attention's weights. */
 #ifndef HEEDI_NN_DROPOUT_H
 #define HEEDI_NN_DROPOUT_H
 
@@ -16,8 +16,10 @@ typedef struct heedi_dropout {
 
 void heedi_dropout_init(heedi_dropout *dropout, real p, uint64_t seed, uint32_t site, uint32_t step);
 
-/* Row `row` of a sequence whose rows have n elements: element i draws word i % 4 of block row * ceil(n / 4) + i / 4.
- * (Blocks are counted modulo 2^32.) Only the first n_used elements are touched. */
-void heedi_dropout_row(real *x, const heedi_dropout *dropout, uint32_t sequence, size_t row, size_t n, size_t n_used);
+/* The masks of attention's weights: mask (n_keys, 16), 0 or 1 / (1 - p), of rows first_row .. first_row + 15 of a
+ * sequence whose rows have key_length weights. Weight j of row r draws word j % 4 of block r * ceil(key_length / 4) + j
+ * / 4 (blocks are counted modulo 2^32). */
+void heedi_dropout_mask(real *mask, const heedi_dropout *dropout, uint32_t sequence, size_t first_row,
+                        size_t key_length, size_t n_keys);
 
 #endif
