@@ -16,22 +16,34 @@ void heedi_dropout_init(heedi_dropout *dropout, real p, uint64_t seed, uint32_t 
  * vectorises. */
 HEEDI_INLINE void sixteen_blocks(uint32_t word[4][HEEDI_LANES], const heed_rng *rng,
                                  const uint32_t index[HEEDI_LANES]) {
+    uint32_t a[HEEDI_LANES], b[HEEDI_LANES], c[HEEDI_LANES], d[HEEDI_LANES];
+    uint32_t key_0 = (uint32_t)rng->seed, key_1 = (uint32_t)(rng->seed >> 32);
+#pragma omp simd
     for (size_t l = 0; l < HEEDI_LANES; l++) {
-        uint32_t a = rng->purpose << 24 | rng->site, b = rng->step, c = rng->sequence, d = index[l];
-        uint32_t key_0 = (uint32_t)rng->seed, key_1 = (uint32_t)(rng->seed >> 32);
-        for (int round = 0; round < 10; round++) {
-            const uint64_t left = (uint64_t)a * 0xD2511F53u, right = (uint64_t)c * 0xCD9E8D57u;
-            a = (uint32_t)(right >> 32) ^ b ^ key_0;
-            c = (uint32_t)(left >> 32) ^ d ^ key_1;
-            b = (uint32_t)right;
-            d = (uint32_t)left;
-            key_0 += 0x9E3779B9u;
-            key_1 += 0xBB67AE85u;
+        a[l] = rng->purpose << 24 | rng->site;
+        b[l] = rng->step;
+        c[l] = rng->sequence;
+        d[l] = index[l];
+    }
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; round++) {
+#pragma omp simd
+        for (size_t l = 0; l < HEEDI_LANES; l++) {
+            const uint64_t left = (uint64_t)a[l] * 0xD2511F53u, right = (uint64_t)c[l] * 0xCD9E8D57u;
+            a[l] = (uint32_t)(right >> 32) ^ b[l] ^ key_0;
+            c[l] = (uint32_t)(left >> 32) ^ d[l] ^ key_1;
+            b[l] = (uint32_t)right;
+            d[l] = (uint32_t)left;
         }
-        word[0][l] = a;
-        word[1][l] = b;
-        word[2][l] = c;
-        word[3][l] = d;
+        key_0 += 0x9E3779B9u;
+        key_1 += 0xBB67AE85u;
+    }
+#pragma omp simd
+    for (size_t l = 0; l < HEEDI_LANES; l++) {
+        word[0][l] = a[l];
+        word[1][l] = b[l];
+        word[2][l] = c[l];
+        word[3][l] = d[l];
     }
 }
 
@@ -39,6 +51,8 @@ HEED_MULTIVERSION void heedi_dropout_mask(real *mask, const heedi_dropout *dropo
                                           size_t key_length, size_t n_keys) {
     heed_rng rng = dropout->rng;
     rng.sequence = sequence;
+    const uint32_t threshold = dropout->threshold;
+    const real scale = dropout->scale;
     const size_t blocks = (key_length + 3) / 4;
     for (size_t j = 0; j < n_keys; j += 4) {
         uint32_t index[HEEDI_LANES], word[4][HEEDI_LANES];
@@ -48,7 +62,7 @@ HEED_MULTIVERSION void heedi_dropout_mask(real *mask, const heedi_dropout *dropo
         const size_t rest = n_keys - j < 4 ? n_keys - j : 4;
         for (size_t k = 0; k < rest; k++)
             for (size_t l = 0; l < HEEDI_LANES; l++)
-                mask[(j + k) * HEEDI_LANES + l] = word[k][l] >> 8 < dropout->threshold ? 0 : dropout->scale;
+                mask[(j + k) * HEEDI_LANES + l] = word[k][l] >> 8 < threshold ? 0 : scale;
     }
 }
 
@@ -58,6 +72,8 @@ HEED_MULTIVERSION static void drop_row(real *x, const heedi_dropout *dropout, ui
                                        size_t width) {
     heed_rng rng = dropout->rng;
     rng.sequence = sequence;
+    const uint32_t threshold = dropout->threshold;
+    const real scale = dropout->scale;
     for (size_t first = 0; first < width; first += 4 * HEEDI_LANES) {
         uint32_t index[HEEDI_LANES], word[4][HEEDI_LANES];
         const size_t block = (row * ((width + 4 * HEEDI_LANES - 1) / (4 * HEEDI_LANES)) + first / (4 * HEEDI_LANES));
@@ -67,7 +83,7 @@ HEED_MULTIVERSION static void drop_row(real *x, const heedi_dropout *dropout, ui
         const size_t rest = width - first < 4 * HEEDI_LANES ? width - first : 4 * HEEDI_LANES;
         const uint32_t *in_order = &word[0][0];
         for (size_t i = 0; i < rest; i++)
-            x[first + i] = in_order[i] >> 8 < dropout->threshold ? 0 : x[first + i] * dropout->scale;
+            x[first + i] = in_order[i] >> 8 < threshold ? 0 : x[first + i] * scale;
     }
 }
 
