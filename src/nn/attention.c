@@ -120,8 +120,8 @@ HEED_MULTIVERSION static void copy_out(real *x, size_t rows, size_t width, size_
 /* Query l of a causal group sees keys up to first + l: the others get a score that exp turns into 0. */
 HEEDI_INLINE void hide_later_keys(real *score, const group *g) {
     for (size_t j = g->first; j < g->n_keys; j++)
-        for (size_t l = 0; l < j - g->first; l++)
-            score[j * HEEDI_LANES + l] = (real)-INFINITY;
+        for (size_t l = 0; l < HEEDI_LANES; l++)
+            score[j * HEEDI_LANES + l] = l < j - g->first ? (real)-INFINITY : score[j * HEEDI_LANES + l];
 }
 
 /* The scores of a group become exp(score - largest), to be divided by sum[l]. Rows behind the last key become 0. */
@@ -132,11 +132,13 @@ HEED_MULTIVERSION static void softmax_group(real *score, real sum[HEEDI_LANES], 
         hide_later_keys(score, g);
     memcpy(largest, score, sizeof largest);
     for (size_t j = 1; j < g->n_keys; j++)
+#pragma omp simd
         for (size_t l = 0; l < HEEDI_LANES; l++) {
             const real s = score[j * HEEDI_LANES + l];
             largest[l] = s > largest[l] ? s : largest[l];
         }
     for (size_t j = 0; j < g->n_keys; j++)
+#pragma omp simd
         for (size_t l = 0; l < HEEDI_LANES; l++) {
             const real e = heedi_exp(score[j * HEEDI_LANES + l] - largest[l]);
             score[j * HEEDI_LANES + l] = e;
@@ -212,18 +214,23 @@ HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEED
     memset(score + g->n_keys * HEEDI_LANES, 0, (g->n_blocks - g->n_keys) * HEEDI_LANES * sizeof *score);
 }
 
-/* dot[l] = g_l . o_l */
+/* dot[r] = g_r . o_r, 0 behind the last row */
 HEED_MULTIVERSION static void dot_rows(real dot[HEEDI_LANES], const real *d_output, const real *output, size_t rows,
                                        size_t width, size_t stride) {
-    for (size_t r = 0; r < HEEDI_LANES; r++) {
+    for (size_t r = 0; r < rows; r++) {
+        const real *a = d_output + r * stride, *b = output + r * stride;
         real lane[HEEDI_LANES] = {0};
-        for (size_t c = 0; r < rows && c < width; c += HEEDI_LANES) {
-            const size_t rest = width - c < HEEDI_LANES ? width - c : HEEDI_LANES;
-            for (size_t l = 0; l < rest; l++)
-                lane[l] = heedi_fma(d_output[r * stride + c + l], output[r * stride + c + l], lane[l]);
-        }
+        size_t c = 0;
+        for (; c + HEEDI_LANES <= width; c += HEEDI_LANES)
+#pragma omp simd
+            for (size_t l = 0; l < HEEDI_LANES; l++)
+                lane[l] = heedi_fma(a[c + l], b[c + l], lane[l]);
+        for (size_t l = 0; c + l < width; l++)
+            lane[l] = heedi_fma(a[c + l], b[c + l], lane[l]);
         dot[r] = heedi_fold(lane);
     }
+    for (size_t r = rows; r < HEEDI_LANES; r++)
+        dot[r] = 0;
 }
 
 /* d_weights, which holds g . v, becomes the scores' gradient a (mask g . v - g . o); weights get their mask. */

@@ -16,10 +16,11 @@ HEEDI_INLINE void block(real *restrict c, size_t c_row, heedi_matrix a, const re
 #pragma omp simd
         for (size_t j = 0; j < columns; j++)
             sum[i][j] = add ? c[i * c_row + j] : 0;
+    const real *low = a.at, *high = a.at + 4 * a.row;
     for (size_t p = 0; p < k; p++) {
 #pragma GCC unroll 8
         for (size_t i = 0; i < rows; i++) {
-            const real x = a.at[i * a.row + p * a.column];
+            const real x = (i < 4 ? low : high)[i % 4 * a.row + p * a.column];
 #pragma omp simd
             for (size_t j = 0; j < columns; j++)
                 sum[i][j] = heedi_fma(x, b[p * b_row + j], sum[i][j]);
