@@ -37,7 +37,8 @@ typedef struct heed_attention_view {
 typedef void heed_attention_observer(void *context, const heed_attention_view *view);
 
 /* Memory for batches of at most max_rows rows and max_sequences sequences none longer than model.time. training = false
- * leaves out what only a backward pass needs. Parameters are zero until heed_params_init or a checkpoint fills them.
+ * leaves out what only a backward pass needs. Uses as many threads as OpenMP offers now: no more may be offered later.
+ * Parameters are zero until heed_params_init or a checkpoint fills them.
  * Errors: HEED_MEMORY, HEED_CONFIG. Ownership: heed_model_destroy. Not collective. */
 heed_status heed_model_create(heed_model **model, const heed_config *config, size_t vocab, size_t max_rows,
                               size_t max_sequences, bool training, heed_error *error);
