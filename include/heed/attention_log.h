@@ -1,9 +1,10 @@
 /* The attention log: one file a log step, run/attention/step-00000100.h5, netCDF-4 in form, so that
  * xarray.open_mfdataset("attention/step-*.h5") opens them as one. docs/files.md has the schema.
  *
- * Maps of the probes (step, probe, layer, head, query, key), float16 with a float32 scale per map: attention a_ij,
- * advantage A_ij = g_i . (o_i - v_j) and credit c_ij = a_ij A_ij = -dL/ds_ij (docs/design.md, the science). Statistics
- * of the global batch (step, layer, head). Token numbers and text of the probes. */
+ * Maps of the probes (step, probe, layer, head, query, key): attention a_ij, advantage A_ij = g_i . (o_i - v_j) and
+ * credit c_ij = a_ij A_ij = -dL/ds_ij (docs/science.md), rounded to 11 significant bits, as many as binary16 has, but
+ * with the range of float32: credits are small, and bits that are zero cost nothing once compressed. Statistics of the
+ * global batch (step, layer, head). Token numbers and text of the probes. */
 #ifndef HEED_ATTENTION_LOG_H
 #define HEED_ATTENTION_LOG_H
 
@@ -45,7 +46,7 @@ void heed_head_statistics_mean(double *mean, const double *per_sequence, size_t 
                                size_t heads);
 
 /* Maps of the probe batch, filled by an observer (heed_attention_maps_see) during a HEED_PASS_PROBE forward and
- * backward pass over the probes. Memory: 6 bytes for each probe, layer, head, query and key. Errors: HEED_MEMORY.
+ * backward pass over the probes. Memory: 12 bytes for each probe, layer, head, query and key. Errors: HEED_MEMORY.
  * Ownership: heed_attention_maps_destroy. Not collective. */
 typedef struct heed_attention_maps heed_attention_maps;
 heed_status heed_attention_maps_create(heed_attention_maps **maps, size_t probes, size_t layers, size_t heads,

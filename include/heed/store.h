@@ -131,13 +131,4 @@ heed_status heed_store_each(heed_store *store, const char *group,
 /* The library's version in one line. */
 const char *heed_store_library(void);
 
-/* IEEE 754 binary16, round to nearest even; beyond 65504 infinity. The inverse is exact. */
-uint16_t heed_half_from(float x);
-float heed_half_value(uint16_t half);
-
-/* n values divided by scale, where scale = max |x| / 2^14 over the finite x, or 1 when all are zero; returns the scale.
- * The inverse of one value is heed_half_value(h) * scale. */
-float heed_half_pack(uint16_t *half, const real *x, size_t n);
-void heed_half_pack_as(uint16_t *half, const real *x, size_t n, float scale); /* with a scale that is given */
-
 #endif

@@ -110,10 +110,8 @@ static heed_status write_arrays(heed_store *store, const heed_attention_maps *ma
         [HEEDI_LOG_TARGET] = c->target, [HEEDI_LOG_TEXT] = c->text,     [HEEDI_LOG_BYTE] = c->byte};
     for (int id = HEEDI_LOG_PROBE; id <= HEEDI_LOG_KEY; id++)
         data[id] = c->count;
-    for (int k = 0; k < HEEDI_N_MAPS; k++) {
-        data[HEEDI_LOG_MAP + k] = maps->half[k];
-        data[HEEDI_LOG_SCALE + k] = maps->scale[k];
-    }
+    for (int k = 0; k < HEEDI_N_MAPS; k++)
+        data[HEEDI_LOG_MAP + k] = maps->map[k];
     for (int k = 0; k < HEED_N_STATISTICS; k++)
         data[HEEDI_LOG_STATISTIC + k] = c->statistic[k];
     heed_status status = HEED_OK;

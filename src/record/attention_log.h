@@ -17,8 +17,7 @@ typedef enum heedi_log_id {
     HEEDI_LOG_KEY,
     HEEDI_LOG_BYTE,                             /* dimension of the tokens' text, in netCDF's manner */
     HEEDI_LOG_MAP,                              /* and the other maps */
-    HEEDI_LOG_SCALE = HEEDI_LOG_MAP + 3,        /* of each map */
-    HEEDI_LOG_STATISTIC = HEEDI_LOG_SCALE + 3,  /* and the other statistics of heads */
+    HEEDI_LOG_STATISTIC = HEEDI_LOG_MAP + 3,    /* and the other statistics of heads */
     HEEDI_LOG_LENGTH = HEEDI_LOG_STATISTIC + 5, /* of the probes */
     HEEDI_LOG_TOKEN,
     HEEDI_LOG_TARGET,

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "heed/arena.h"
+#include "heed/multiversion.h"
 #include "heed/nn/attention.h"
-#include "heed/store.h"
 
 heed_status heed_attention_maps_create(heed_attention_maps **out, size_t probes, size_t layers, size_t heads,
                                        size_t time, heed_error *error) {
@@ -19,9 +19,8 @@ heed_status heed_attention_maps_create(heed_attention_maps **out, size_t probes,
         maps->scratch = malloc(heed_bytes((size_t)omp_get_max_threads() * HEEDI_N_MAPS, heed_bytes(map, sizeof(real))));
         bool complete = maps->scratch;
         for (int k = 0; k < HEEDI_N_MAPS; k++) {
-            maps->half[k] = calloc(heed_bytes(n_maps, map), sizeof *maps->half[k]);
-            maps->scale[k] = calloc(n_maps, sizeof *maps->scale[k]);
-            complete = complete && maps->half[k] && maps->scale[k];
+            maps->map[k] = calloc(heed_bytes(n_maps, map), sizeof *maps->map[k]);
+            complete = complete && maps->map[k];
         }
         maps->has_worker = complete && heedi_worker_begin(&maps->worker, "attention log", error) == HEED_OK;
         if (maps->has_worker)
@@ -40,28 +39,30 @@ void heed_attention_maps_destroy(heed_attention_maps *maps) {
     if (maps->has_worker)
         heedi_worker_end(&maps->worker);
     heedi_log_job_free(maps->job);
-    for (int k = 0; k < HEEDI_N_MAPS; k++) {
-        free(maps->half[k]);
-        free(maps->scale[k]);
-    }
+    for (int k = 0; k < HEEDI_N_MAPS; k++)
+        free(maps->map[k]);
     free(maps->scratch);
     free(maps);
 }
 
-/* One map in the corner of its (time, time) place; rows and columns beyond a shorter probe's length are 0. */
-static void keep(heed_attention_maps *maps, heedi_map kind, size_t index, const real *values, size_t length) {
-    uint16_t *half = maps->half[kind] + index * maps->time * maps->time;
-    if (kind == HEEDI_ATTENTION) { /* weights lie in [0, 1]: as they stand */
-        maps->scale[kind][index] = 1;
-        heed_half_pack_as(half, values, length * length, 1);
-    } else {
-        maps->scale[kind][index] = heed_half_pack(half, values, length * length);
+/* Rounds to 11 significant bits, to nearest even; a carry out of the fraction belongs into the exponent. */
+HEED_MULTIVERSION static void round_row(float *to, const real *from, size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        const float x = (float)from[j];
+        uint32_t bits;
+        memcpy(&bits, &x, sizeof bits);
+        const uint32_t rounded = (bits + 0xfffu + (bits >> 13 & 1u)) & ~0x1fffu;
+        bits = (bits & 0x7f800000u) == 0x7f800000u ? bits : rounded; /* infinity and NaN stay */
+        memcpy(&to[j], &bits, sizeof bits);
     }
-    for (size_t i = length; length < maps->time && i-- > 0;) /* spread the rows, last one first */
-        memmove(half + i * maps->time, half + i * length, length * sizeof *half);
-    for (size_t i = 0; length < maps->time && i < maps->time; i++) {
-        const size_t from = i < length ? length : 0;
-        memset(half + i * maps->time + from, 0, (maps->time - from) * sizeof *half);
+}
+
+/* One map in the corner of its (time, time) place; what lies beyond a shorter probe's end is 0. */
+static void keep(float *to, size_t time, const real *from, size_t length) {
+    for (size_t i = 0; i < time; i++) {
+        const size_t n = i < length ? length : 0;
+        round_row(to + i * time, from + i * length, n);
+        memset(to + i * time + n, 0, (time - n) * sizeof *to);
     }
 }
 
@@ -86,6 +87,6 @@ void heed_attention_maps_see(void *context, const heed_attention_view *view) {
                                view->query, view->key, view->value, view->query_rows, view->key_rows, probe, head);
         const size_t index = (probe * maps->layers + view->layer) * maps->heads + head;
         for (int k = 0; k < HEEDI_N_MAPS; k++)
-            keep(maps, (heedi_map)k, index, scratch + (size_t)k * map, length);
+            keep(maps->map[k] + index * map, maps->time, scratch + (size_t)k * map, length);
     }
 }

@@ -11,9 +11,8 @@ typedef struct heedi_log_job heedi_log_job;
 /* While the worker is busy the maps and the job are its own. */
 struct heed_attention_maps {
     size_t probes, layers, heads, time;
-    uint16_t *half[HEEDI_N_MAPS]; /* (probes, layers, heads, time, time): value / scale, 0 where not visible */
-    float *scale[HEEDI_N_MAPS];   /* (probes, layers, heads) */
-    real *scratch;                /* (threads, HEEDI_N_MAPS, time, time) */
+    float *map[HEEDI_N_MAPS]; /* (probes, layers, heads, time, time), 0 where not visible */
+    real *scratch;            /* (threads, HEEDI_N_MAPS, time, time) */
     heedi_worker worker;
     bool has_worker;
     heedi_log_job *job; /* the last one, or NULL */

@@ -11,14 +11,10 @@ const heedi_log_array heedi_log_table[HEEDI_LOG_N] = {
     {"query", HEED_TYPE_INT64, "q", "1", "position of the token that attends"},
     {"key", HEED_TYPE_INT64, "k", "1", "position of the token that is attended to"},
     {"token_byte", HEED_TYPE_UINT8, "b", "1", "bytes of a token's text"},
-    {"attention", HEED_TYPE_FLOAT16, "splhqk", "1", "attention weight a_ij"},
-    {"advantage", HEED_TYPE_FLOAT16, "splhqk", "nat",
-     "A_ij = g_i . (o_i - v_j), divided by advantage_scale: fall of the loss if the query drew this key's value alone"},
-    {"credit", HEED_TYPE_FLOAT16, "splhqk", "nat",
-     "c_ij = a_ij A_ij, divided by credit_scale: minus the gradient of the loss by the score"},
-    {"attention_scale", HEED_TYPE_FLOAT32, "splh", "1", "factor of attention: always 1"},
-    {"advantage_scale", HEED_TYPE_FLOAT32, "splh", "1", "factor of advantage"},
-    {"credit_scale", HEED_TYPE_FLOAT32, "splh", "1", "factor of credit"},
+    {"attention", HEED_TYPE_FLOAT32, "splhqk", "1", "attention weight a_ij"},
+    {"advantage", HEED_TYPE_FLOAT32, "splhqk", "nat",
+     "A_ij = g_i . (o_i - v_j): fall of the loss if the query drew this key's value alone, to first order"},
+    {"credit", HEED_TYPE_FLOAT32, "splhqk", "nat", "c_ij = a_ij A_ij: minus the gradient of the loss by the score"},
     {"entropy", HEED_TYPE_FLOAT64, "slh", "nat", "entropy of a query's weights, mean over the global batch"},
     {"distance", HEED_TYPE_FLOAT64, "slh", "token", "distance from query to key, weighted by attention, mean"},
     {"top1", HEED_TYPE_FLOAT64, "slh", "1", "a query's largest weight, mean"},
@@ -50,7 +46,7 @@ int heedi_log_shape(size_t dims[HEED_STORE_MAX_DIMS], size_t *n_elements, heedi_
 }
 
 bool heedi_log_deflates(heedi_log_id id) {
-    return id >= HEEDI_LOG_MAP && id < HEEDI_LOG_SCALE;
+    return id >= HEEDI_LOG_MAP && id < HEEDI_LOG_STATISTIC;
 }
 
 /* The coordinate that a letter stands for is the array with this letter alone as its dimensions. */

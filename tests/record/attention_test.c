@@ -64,32 +64,29 @@ static const size_t map_dims[] = {1, N_PROBES, LAYERS, HEADS, TIME, TIME};
 #define N_MAPS (N_PROBES * LAYERS * HEADS)
 #define MAP (TIME * TIME)
 
-static void read_maps(const char *path, const char *name, double *values) {
+static void read_maps(const char *path, const char *name, float *values) {
     heed_store *store;
-    uint16_t *half = malloc(N_MAPS * MAP * sizeof *half);
-    float scale[N_MAPS];
-    char scale_name[64];
-    snprintf(scale_name, sizeof scale_name, "%s_scale", name);
     OK(heed_store_open(&store, path, true, &error));
-    OK(heed_store_read(store, name, HEED_TYPE_FLOAT16, 6, map_dims, half, &error));
-    OK(heed_store_read(store, scale_name, HEED_TYPE_FLOAT32, 4, map_dims, scale, &error));
+    OK(heed_store_read(store, name, HEED_TYPE_FLOAT32, 6, map_dims, values, &error));
     heed_store_close(store);
-    for (size_t m = 0; m < N_MAPS; m++)
-        for (size_t at = 0; at < MAP; at++)
-            values[m * MAP + at] = (double)heed_half_value(half[m * MAP + at]) * (double)scale[m];
-    free(half);
 }
 
-static void check_close(const char *what, double found, double expected, double largest) {
-    const double tolerance = ldexp(1, -11) * (fabs(expected) + 1e-5 * largest) + 1e-6 * largest;
-    if (!(fabs(found - expected) <= tolerance))
-        fail_msg("%s: %.9g, expected %.9g", what, found, expected);
+/* The nearest of 11 significant bits to what float arithmetic gives, whose error is relative to the largest number. */
+static void check_close(const char *what, float found, double expected, double largest) {
+    uint32_t bits;
+    int exponent;
+    frexp(expected, &exponent);
+    const double tolerance = ldexp(1, exponent - 12) + 2e-6 * largest; /* half of the last place */
+    memcpy(&bits, &found, sizeof bits);
+    if (!(fabs((double)found - expected) <= tolerance) || bits & 0x1fff)
+        fail_msg("%s: %.9g, expected %.9g", what, (double)found, expected);
 }
 
 static void maps_follow_their_definitions(void **state) {
     (void)state;
-    double *attention = malloc(N_MAPS * MAP * sizeof(double)), *advantage = malloc(N_MAPS * MAP * sizeof(double));
-    double *credit = malloc(N_MAPS * MAP * sizeof(double)), a[TIME], gain[TIME];
+    float *attention = malloc(N_MAPS * MAP * sizeof(float)), *advantage = malloc(N_MAPS * MAP * sizeof(float));
+    float *credit = malloc(N_MAPS * MAP * sizeof(float));
+    double a[TIME], gain[TIME];
     write_step(100, 0);
     read_maps("attention/step-00000100.h5", "attention", attention);
     read_maps("attention/step-00000100.h5", "advantage", advantage);
@@ -199,7 +196,7 @@ static void merge_joins_all_steps(void **state) {
     (void)state;
     static const size_t all_dims[] = {3, N_PROBES, LAYERS, HEADS, TIME, TIME};
     heed_store *store;
-    uint16_t *all = malloc(3 * N_MAPS * MAP * sizeof *all), *one = malloc(N_MAPS * MAP * sizeof *one);
+    float *all = malloc(3 * N_MAPS * MAP * sizeof *all), *one = malloc(N_MAPS * MAP * sizeof *one);
     double top1[3 * LAYERS * HEADS];
     int64_t steps[3];
     write_step(100, 0);
@@ -208,13 +205,13 @@ static void merge_joins_all_steps(void **state) {
     OK(heed_attention_log_merge(".", "merged.h5", &error));
     OK(heed_store_open(&store, "merged.h5", true, &error));
     OK(heed_store_read(store, "step", HEED_TYPE_INT64, 1, (size_t[]){3}, steps, &error));
-    OK(heed_store_read(store, "credit", HEED_TYPE_FLOAT16, 6, all_dims, all, &error));
+    OK(heed_store_read(store, "credit", HEED_TYPE_FLOAT32, 6, all_dims, all, &error));
     OK(heed_store_read(store, "top1", HEED_TYPE_FLOAT64, 3, (size_t[]){3, LAYERS, HEADS}, top1, &error));
     heed_store_close(store);
     assert_int_equal(steps[2], 1000);
     assert_true(top1[2 * LAYERS * HEADS] == 1000000 + HEED_TOP1);
     OK(heed_store_open(&store, "attention/step-00000200.h5", true, &error));
-    OK(heed_store_read(store, "credit", HEED_TYPE_FLOAT16, 6, map_dims, one, &error));
+    OK(heed_store_read(store, "credit", HEED_TYPE_FLOAT32, 6, map_dims, one, &error));
     heed_store_close(store);
     assert_memory_equal(one, all + N_MAPS * MAP, N_MAPS * MAP * sizeof *one);
     free(all);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "heed/store.h"
 #include "store/expect.h"
@@ -120,11 +121,39 @@ static void rows_in_pieces(void **state) {
     free(all);
 }
 
+/* Against XXH3's one-shot function, over the bytes as they lie on disk. */
+static void trailer_is_as_documented(void **state) {
+    (void)state;
+    unsigned char bytes[1 << 16];
+    char digest[33] = "";
+    heed_store *store;
+    write_sample("sample.h5");
+    FILE *file = fopen("sample.h5", "rb");
+    const size_t n = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    const unsigned char *trailer = bytes + n - 32;
+    uint64_t length = 0;
+    for (int i = 0; i < 8; i++)
+        length |= (uint64_t)trailer[8 + i] << 8 * i;
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, n - 32));
+    assert_memory_equal(trailer, "HEEDEND1", 8);
+    assert_int_equal(length, n - 32);
+    assert_memory_equal(trailer + 16, canonical.digest, 16);
+    for (int i = 0; i < 16; i++)
+        sprintf(digest + 2 * i, "%02x", trailer[16 + i]);
+    OK(heed_store_open(&store, "sample.h5", true, &error));
+    assert_string_equal(heed_store_digest(store), digest);
+    assert_int_equal(heed_store_bytes(store), n);
+    heed_store_close(store);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back),
         cmocka_unit_test(walks_in_name_order),
         cmocka_unit_test(rows_in_pieces),
+        cmocka_unit_test(trailer_is_as_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
