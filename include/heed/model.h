@@ -70,7 +70,8 @@ void heed_model_forward(heed_model *model, const heed_batch *batch, heed_pass pa
 void heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *gradient, double *sequence_loss,
                      real *token_loss);
 
-/* Gradients of the sum (not the mean) of the weighted token losses, after forward and loss of the same batch. gradient
+/* Gradients of the sum (not the mean) of the weighted token losses, after forward and loss of the same batch, once:
+ * it uses up what they kept. gradient
  * NULL leaves out those of the parameters; the observer sees attention all the same. */
 void heed_model_backward(heed_model *model, const heed_batch *batch, heed_gradient *gradient);
 

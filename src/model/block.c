@@ -2,32 +2,22 @@
  * x2 = x1 + dropout(down(activation(up(norm2(x1)))))
  *
  * Backward walks the same lines upwards. The gradient of the residual stream is one array, d_x, that every branch adds
- * to; forward and input gradients treat all rows together, and only parameter gradients keep the bounds of grains. */
+ * to. Other gradients take the place of activations that backward no longer needs: those of hidden units lie in
+ * `active`, that of attention's output in `norm2_y`, those of queries, keys and values in `hidden`. */
 #include "block.h"
 
 #include <math.h>
 #include <string.h>
 
-#include "heed/multiversion.h"
+#include "add.h"
 #include "heed/nn/activation.h"
 #include "heed/nn/attention.h"
 #include "heed/nn/embedding.h"
 
-#define CHUNK 4096 /* elements a thread adds at once */
-
 /* --- the residual stream ---------------------------------------------------------------------------------------- */
 
-HEED_MULTIVERSION static void add_range(real *sum, const real *a, const real *b, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        sum[i] = a[i] + b[i];
-}
-
-/* sum = a + b; sum may be a. */
-static void add_branch(const heedi_pass *pass, real *sum, const real *a, const real *b) {
-    const size_t n = pass->batch->rows.n_rows * (size_t)pass->config->model.width;
-#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
-    for (size_t start = 0; start < n; start += CHUNK)
-        add_range(sum + start, a + start, b + start, n - start < CHUNK ? n - start : CHUNK);
+static void add_branch(const heedi_pass *pass, real *sum, const real *x, const real *branch) {
+    heedi_add(sum, x, branch, pass->batch->rows.n_rows * (size_t)pass->config->model.width);
 }
 
 /* Where the gradient of a branch's end starts: d_x itself, or a copy behind dropout's mask. */

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "add.h"
 #include "heed/arena.h"
-#include "heed/multiversion.h"
 
 #define MAX_TENSORS 4 /* summed at once */
-#define CHUNK 4096    /* elements a thread adds at once */
 
 size_t heed_tree_left(size_t count) {
     HEED_CHECK(count > 1);
@@ -135,17 +134,6 @@ typedef struct sum {
     void *context;
 } sum;
 
-HEED_MULTIVERSION static void add_range(real *restrict to, const real *restrict from, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        to[i] += from[i];
-}
-
-static void add_array(real *to, const real *from, size_t n) {
-#pragma omp parallel for schedule(static) if (n > 4 * CHUNK)
-    for (size_t start = 0; start < n; start += CHUNK)
-        add_range(to + start, from + start, n - start < CHUNK ? n - start : CHUNK);
-}
-
 static void sum_grain(const sum *work, real *const *d, size_t grain) {
     const size_t local = grain - work->gradient->first;
     const size_t first_row = heed_grain_row(work->rows, local);
@@ -170,7 +158,7 @@ static void sum_node(const sum *work, real *const *d, size_t first, size_t count
     sum_node(work, d, first, left, next);
     sum_node(work, right, first + left, count - left, next);
     for (size_t t = 0; t < work->n_tensors; t++)
-        add_array(d[t], right[t], work->size[t]);
+        heedi_add(d[t], d[t], right[t], work->size[t]);
 }
 
 /* Sums over all nodes; the arrays begin where the tensors do. */
@@ -209,7 +197,7 @@ void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const s
 static void spread(real *table, size_t n, size_t size, const int32_t *entries, size_t n_entries) {
     for (size_t i = n_entries; i-- > 0;)
         memmove(table + (size_t)entries[i] * size, table + i * size, size * sizeof(real));
-#pragma omp parallel for schedule(static) if (n * size > 4 * CHUNK)
+#pragma omp parallel for schedule(static) if (n * size > HEEDI_WORTH_THREADS_TO_MOVE)
     for (size_t i = 0; i <= n_entries; i++) { /* the gap before entry i, or behind the last */
         const size_t from = i > 0 ? (size_t)entries[i - 1] + 1 : 0, to = i < n_entries ? (size_t)entries[i] : n;
         memset(table + from * size, 0, (to - from) * size * sizeof(real));
