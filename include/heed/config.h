@@ -23,7 +23,7 @@ typedef enum heed_positions { HEED_LEARNED, HEED_SINUSOIDAL, HEED_ROTARY, HEED_N
 typedef enum heed_norm_place { HEED_PRE_NORM } heed_norm_place;
 typedef enum heed_activation { HEED_GELU, HEED_GELU_TANH, HEED_RELU } heed_activation;
 typedef enum heed_init { HEED_INIT_GPT2, HEED_INIT_XAVIER, HEED_INIT_UNIFORM_FAN_IN } heed_init;
-typedef enum heed_tokenizer_kind { HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE } heed_tokenizer_kind;
+typedef enum heed_tokenizer_kind { HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE, HEED_TOKENIZER_WORD } heed_tokenizer_kind;
 typedef enum heed_optimizer_kind { HEED_ADAMW, HEED_SGD } heed_optimizer_kind;
 typedef enum heed_schedule_kind {
     HEED_CONSTANT,

@@ -32,7 +32,8 @@ heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
     const heedi_option options[] = {
         {"output", 'o', "FILE", "the token store to write; by default the first text's name with .h5, in this folder",
          .text = &output},
-        {"tokenizer", 't', "KIND", "what a token is: char (a Unicode character) or byte", .text = &tokenizer},
+        {"tokenizer", 't', "KIND", "what a token is: char (a Unicode character), byte, or word (between white space)",
+         .text = &tokenizer},
         {"valid-share", 'v', "SHARE", "which share of each text's end is kept for validation", .text = &share},
         {"force", 'f', NULL, "replace an existing file", .on = &force},
         {0}};

@@ -78,8 +78,7 @@ void heedi_model_in_words(char *words, size_t bytes, const char *config_text) {
 }
 
 static void describe_tokenizer(json_t *found, const heed_tokenizer *tokenizer) {
-    json_object_set_new(found, "tokenizer",
-                        json_string(heed_tokenizer_what(tokenizer) == HEED_TOKENIZER_BYTE ? "byte" : "char"));
+    json_object_set_new(found, "tokenizer", json_string(heed_tokenizer_name(tokenizer)));
     json_object_set_new(found, "vocabulary", json_integer((json_int_t)heed_tokenizer_vocab(tokenizer)));
 }
 

@@ -63,8 +63,8 @@ const heedi_field heedi_fields[] = {
      .meaning = "text file to learn, UTF-8; training prepares it by itself"},
     {TEXT(data, store, ""), .resumable = true, .unit = "",
      .meaning = "token store made by `heed prepare`; empty: tokens.h5 in run.dir"},
-    {CHOICE(data, tokenizer, char, "char|byte"), .unit = "",
-     .meaning = "a token is a character (Unicode code point) or a byte"},
+    {CHOICE(data, tokenizer, char, "char|byte|word"), .unit = "",
+     .meaning = "a token is a character (Unicode code point), a byte, or a word between white space"},
     {REAL(data, valid_share, 0.1, 0, 1), .above_low = true, .below_high = true, .unit = "",
      .meaning = "share of the text, at its end, that is kept from training and used to validate"},
 

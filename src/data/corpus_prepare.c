@@ -33,8 +33,9 @@ typedef struct preparation {
     int32_t *tokens; /* (HEEDI_PIECE_BYTES): a piece of text has no more tokens than bytes */
 } preparation;
 
-/* One reading of a text: does `with` to every piece of it, and tells digest and size. */
-static heed_status read_text(const char *path,
+/* One reading of a text: does `with` to every piece of it, and tells digest and size. rules (or NULL) say where pieces
+ * may end. */
+static heed_status read_text(const char *path, const heedi_tokenizer_rules *rules,
                              heed_status (*with)(void *context, const heedi_spot *spot, const char *piece,
                                                  size_t n_bytes, heed_error *error),
                              void *context, char digest[HEEDI_DIGEST_TEXT], uint64_t *n_bytes, heed_error *error) {
@@ -42,6 +43,8 @@ static heed_status read_text(const char *path,
     heed_status status = heedi_text_open(&text, path, error);
     const char *piece = NULL;
     size_t n = 1;
+    if (rules && rules->whole)
+        text.whole = rules->whole;
     while (status == HEED_OK && n > 0) {
         status = heedi_text_next(&text, &piece, &n, error);
         if (status == HEED_OK && n > 0 && with)
@@ -60,7 +63,7 @@ typedef struct survey {
     source *source;
 } survey;
 
-/* A character or a byte is a token, so that learning counts tokens too. */
+/* A character, a byte or a word is a token, so that learning counts tokens too. */
 static heed_status meet(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes, heed_error *error) {
     const survey *s = context;
     uint64_t n_met = 0;
@@ -77,7 +80,8 @@ static heed_status survey_texts(preparation *p, double valid_share, heed_error *
     uint64_t n_tokens = 0, n_train = 0;
     for (size_t i = 0; i < p->n_sources && status == HEED_OK; i++) {
         source *s = &p->sources[i];
-        status = read_text(s->path, meet, &(survey){p, s}, s->digest, &s->n_bytes, error);
+        status = read_text(s->path, heedi_rules_of(p->tokenizer->kind), meet, &(survey){p, s}, s->digest, &s->n_bytes,
+                           error);
         s->n_train = (uint64_t)((double)s->n_tokens * (1.0 - valid_share));
         n_tokens += s->n_tokens;
         n_train += s->n_train;
@@ -146,7 +150,8 @@ static heed_status encode_texts(preparation *p, heed_error *error) {
         char digest[HEEDI_DIGEST_TEXT];
         uint64_t n_bytes;
         encoding e = {p, s->n_tokens, s->n_train};
-        const heed_status status = read_text(s->path, encode, &e, digest, &n_bytes, error);
+        const heed_status status =
+            read_text(s->path, heedi_rules_of(p->tokenizer->kind), encode, &e, digest, &n_bytes, error);
         if (status != HEED_OK)
             return status;
         if (strcmp(digest, s->digest) != 0)
@@ -322,7 +327,7 @@ static heed_status same_texts(heed_store *store, const char *const *text_paths, 
     if (status == HEED_OK)
         status = heed_store_read_text(store, "/", "texts_digest", HEEDI_DIGEST_TEXT, &stored, error);
     for (size_t i = 0; i < n_texts && status == HEED_OK; i++)
-        status = read_text(text_paths[i], NULL, NULL, sources[i].digest, &sources[i].n_bytes, error);
+        status = read_text(text_paths[i], NULL, NULL, NULL, sources[i].digest, &sources[i].n_bytes, error);
     if (status == HEED_OK) {
         digest_of_digests(sources, n_texts, digest);
         *same = strcmp(digest, stored) == 0;

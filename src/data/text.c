@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 heed_status heedi_text_open(heedi_text *text, const char *path, heed_error *error) {
-    *text = (heedi_text){.fd = -1, .spot = {path, 1, 0}};
+    *text = (heedi_text){.fd = -1, .spot = {path, 1, 0}, .whole = heedi_utf8_whole};
     struct stat info;
     if (stat(path, &info) != 0)
         return heed_fail(error, HEED_NOT_FOUND, "%s: cannot read the text: %s", path, strerror(errno));
@@ -60,7 +60,9 @@ heed_status heedi_text_next(heedi_text *text, const char **piece, size_t *bytes,
     const heed_status status = fill(text, error);
     if (status != HEED_OK)
         return status;
-    text->n_given = text->ended ? text->n_buffered : heedi_utf8_whole(text->buffer, text->n_buffered);
+    text->n_given = text->ended ? text->n_buffered : text->whole(text->buffer, text->n_buffered);
+    if (text->n_given == 0)
+        text->n_given = heedi_utf8_whole(text->buffer, text->n_buffered);
     *piece = text->buffer;
     *bytes = text->n_given;
     return HEED_OK;

@@ -21,6 +21,10 @@ typedef struct heedi_text {
     heedi_spot spot;     /* where the last piece begins */
     XXH3_state_t *state; /* of the bytes read so far */
     bool ended;
+
+    /* How much of a text may end a piece; heedi_utf8_whole once opened. Where it finds no end in a whole buffer, a
+     * piece ends behind the last whole character. */
+    size_t (*whole)(const char *text, size_t bytes);
 } heedi_text;
 
 /* Errors: HEED_NOT_FOUND (missing, unreadable, not a regular file), HEED_MEMORY. Ownership: heedi_text_close, which may

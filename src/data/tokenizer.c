@@ -11,6 +11,8 @@ const heedi_tokenizer_rules *heedi_rules_of(heed_tokenizer_kind kind) {
         return &heedi_char_rules;
     case HEED_TOKENIZER_BYTE:
         return &heedi_byte_rules;
+    case HEED_TOKENIZER_WORD:
+        return &heedi_word_rules;
     }
     heed_bug(__FILE__, __LINE__, "a tokenizer kind without rules");
 }
@@ -29,8 +31,8 @@ heed_status heedi_tokenizer_begin(heed_tokenizer **tokenizer, heed_tokenizer_kin
 }
 
 heed_status heedi_tokenizer_meet(heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,
-                                 uint64_t *n_characters, heed_error *error) {
-    return heedi_rules_of(tokenizer->kind)->meet(tokenizer, place, text, bytes, n_characters, error);
+                                 uint64_t *n_tokens, heed_error *error) {
+    return heedi_rules_of(tokenizer->kind)->meet(tokenizer, place, text, bytes, n_tokens, error);
 }
 
 heed_status heedi_tokenizer_settle(heed_tokenizer *tokenizer, heed_error *error) {
@@ -38,12 +40,53 @@ heed_status heedi_tokenizer_settle(heed_tokenizer *tokenizer, heed_error *error)
 }
 
 heed_status heedi_tokenizer_table(heed_tokenizer *tokenizer, size_t n_vocab, size_t n_bytes, heed_error *error) {
+    if (n_bytes > INT32_MAX || n_vocab >= INT32_MAX)
+        return heed_fail(error, HEED_DATA, "tokenizer: a vocabulary of %zu tokens with %zu bytes is too large", n_vocab,
+                         n_bytes);
     tokenizer->first = malloc((n_vocab + 1) * sizeof *tokenizer->first);
     tokenizer->bytes = malloc(n_bytes ? n_bytes : 1);
     if (!tokenizer->first || !tokenizer->bytes)
         return heed_fail(error, HEED_MEMORY, "tokenizer: no memory for a vocabulary of %zu tokens", n_vocab);
-    tokenizer->n_vocab = n_vocab;
+    tokenizer->n_text = tokenizer->n_vocab = n_vocab;
     tokenizer->first[n_vocab] = (int32_t)n_bytes;
+    return HEED_OK;
+}
+
+heed_status heedi_tokenizer_table_of(heed_tokenizer *tokenizer, const heedi_words *words, heed_error *error) {
+    const heed_status status = heedi_tokenizer_table(tokenizer, words->n, words->first[words->n], error);
+    if (status != HEED_OK)
+        return status;
+    for (size_t w = 0; w < words->n; w++)
+        tokenizer->first[w] = (int32_t)words->first[w];
+    memcpy(tokenizer->bytes, words->bytes, words->first[words->n]);
+    return HEED_OK;
+}
+
+heed_status heedi_tokenizer_of_words(heed_tokenizer **tokenizer, const heedi_words *words, heed_error *error) {
+    size_t token = 0;
+    const char *fault = NULL;
+    heed_status status = heedi_tokenizer_begin(tokenizer, HEED_TOKENIZER_WORD, error);
+    if (status == HEED_OK)
+        status = heedi_tokenizer_table_of(*tokenizer, words, error);
+    if (status == HEED_OK)
+        status = heedi_word_rules.adopt(*tokenizer, &token, &fault, error);
+    HEED_CHECK(!fault);
+    return status;
+}
+
+heed_status heedi_tokenizer_add_mark(heed_tokenizer *tokenizer, const char *mark, heed_error *error) {
+    const size_t n = tokenizer->n_vocab, n_bytes = (size_t)tokenizer->first[n], length = strlen(mark);
+    int32_t *first = realloc(tokenizer->first, (n + 2) * sizeof *first);
+    if (first)
+        tokenizer->first = first;
+    char *bytes = realloc(tokenizer->bytes, n_bytes + length);
+    if (bytes)
+        tokenizer->bytes = bytes;
+    if (!first || !bytes || n_bytes + length > INT32_MAX)
+        return heed_fail(error, HEED_MEMORY, "tokenizer: no memory for the mark %s", mark);
+    memcpy(bytes + n_bytes, mark, length);
+    first[n + 1] = (int32_t)(n_bytes + length);
+    tokenizer->n_vocab++;
     return HEED_OK;
 }
 
@@ -69,6 +112,7 @@ void heed_tokenizer_destroy(heed_tokenizer *tokenizer) {
     free(tokenizer->first);
     free(tokenizer->bytes);
     free(tokenizer->of_code);
+    heedi_words_reset(&tokenizer->words);
     free(tokenizer);
 }
 
@@ -81,7 +125,7 @@ const char *heed_tokenizer_name(const heed_tokenizer *tokenizer) {
 }
 
 bool heed_tokenizer_same(const heed_tokenizer *a, const heed_tokenizer *b) {
-    return a->kind == b->kind && a->n_vocab == b->n_vocab &&
+    return a->kind == b->kind && a->n_vocab == b->n_vocab && a->n_text == b->n_text &&
            memcmp(a->first, b->first, (a->n_vocab + 1) * sizeof *a->first) == 0 &&
            memcmp(a->bytes, b->bytes, (size_t)a->first[a->n_vocab]) == 0;
 }
@@ -118,4 +162,53 @@ const char *heed_tokenizer_piece(const heed_tokenizer *tokenizer, int32_t token,
     }
     *bytes = (size_t)(tokenizer->first[token + 1] - tokenizer->first[token]);
     return tokenizer->bytes + tokenizer->first[token];
+}
+
+int32_t heed_tokenizer_mark(const heed_tokenizer *tokenizer, const char *mark) {
+    for (size_t token = tokenizer->n_text; token < tokenizer->n_vocab; token++) {
+        size_t bytes;
+        const char *piece = heed_tokenizer_piece(tokenizer, (int32_t)token, &bytes);
+        if (bytes == strlen(mark) && memcmp(piece, mark, bytes) == 0)
+            return (int32_t)token;
+    }
+    return -1;
+}
+
+bool heed_tokenizer_is_mark(const heed_tokenizer *tokenizer, int32_t token) {
+    return token >= 0 && (size_t)token >= tokenizer->n_text && (size_t)token < tokenizer->n_vocab;
+}
+
+const char *heed_tokenizer_separator(const heed_tokenizer *tokenizer) {
+    const char *separator = heedi_rules_of(tokenizer->kind)->separator;
+    return separator ? separator : "";
+}
+
+heed_status heed_tokenizer_decode(const heed_tokenizer *tokenizer, const int32_t *tokens, size_t n_tokens, char **text,
+                                  size_t *text_bytes, heed_error *error) {
+    const char *separator = heed_tokenizer_separator(tokenizer);
+    const size_t gap = strlen(separator);
+    size_t total = 0, bytes;
+    for (size_t i = 0; i < n_tokens; i++) {
+        if (!heed_tokenizer_piece(tokenizer, tokens[i], &bytes))
+            return heed_fail(error, HEED_DATA, "token %d: outside the vocabulary of %zu tokens", tokens[i],
+                             tokenizer->n_vocab);
+        total += bytes + gap;
+    }
+    char *out = *text = malloc(total + 1);
+    if (!out)
+        return heed_fail(error, HEED_MEMORY, "no memory for the text of %zu tokens", n_tokens);
+    for (size_t i = 0; i < n_tokens; i++) {
+        const char *piece = heed_tokenizer_piece(tokenizer, tokens[i], &bytes);
+        if (heed_tokenizer_is_mark(tokenizer, tokens[i]))
+            continue;
+        if (out > *text) {
+            memcpy(out, separator, gap);
+            out += gap;
+        }
+        memcpy(out, piece, bytes);
+        out += bytes;
+    }
+    *out = 0;
+    *text_bytes = (size_t)(out - *text);
+    return HEED_OK;
 }

@@ -7,9 +7,9 @@ static heed_status begin(heed_tokenizer *tokenizer, heed_error *error) {
 }
 
 static heed_status meet(heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,
-                        uint64_t *n_characters, heed_error *error) {
+                        uint64_t *n_tokens, heed_error *error) {
     (void)tokenizer, (void)place, (void)text, (void)error;
-    *n_characters = bytes;
+    *n_tokens = bytes;
     return HEED_OK;
 }
 
@@ -24,13 +24,16 @@ static heed_status settle(heed_tokenizer *tokenizer, heed_error *error) {
     return HEED_OK;
 }
 
-static const char *adopt(heed_tokenizer *tokenizer, size_t *token) {
-    for (size_t t = 0; t < tokenizer->n_vocab; t++) {
+static heed_status adopt(heed_tokenizer *tokenizer, size_t *token, const char **fault, heed_error *error) {
+    (void)error;
+    for (size_t t = 0; t < tokenizer->n_text && !*fault; t++) {
         *token = t;
         if (tokenizer->first[t + 1] - tokenizer->first[t] != 1 || (unsigned char)tokenizer->bytes[t] != t)
-            return "does not stand for the byte of that number";
+            *fault = "does not stand for the byte of that number";
     }
-    return tokenizer->n_vocab == 256 ? NULL : "is the last one: a byte tokenizer has 256 tokens";
+    if (!*fault && tokenizer->n_text != 256)
+        *fault = "is the last one: a byte tokenizer has 256 tokens";
+    return HEED_OK;
 }
 
 static heed_status encode(const heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,

@@ -14,7 +14,7 @@ static heed_status begin(heed_tokenizer *tokenizer, heed_error *error) {
 }
 
 static heed_status meet(heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,
-                        uint64_t *n_characters, heed_error *error) {
+                        uint64_t *n_tokens, heed_error *error) {
     uint64_t n = 0;
     for (size_t at = 0, length; at < bytes; at += length, n++) {
         int32_t code;
@@ -23,7 +23,7 @@ static heed_status meet(heed_tokenizer *tokenizer, const heedi_spot *place, cons
             return heedi_utf8_fail(place, text, bytes, at, error);
         tokenizer->of_code[code] = 1;
     }
-    *n_characters = n;
+    *n_tokens = n;
     return HEED_OK;
 }
 
@@ -52,20 +52,23 @@ static heed_status settle(heed_tokenizer *tokenizer, heed_error *error) {
     return HEED_OK;
 }
 
-static const char *adopt(heed_tokenizer *tokenizer, size_t *token) {
+static heed_status adopt(heed_tokenizer *tokenizer, size_t *token, const char **fault, heed_error *error) {
+    (void)error;
     int32_t last = -1;
-    for (size_t t = 0; t < tokenizer->n_vocab; t++) {
+    for (size_t t = 0; t < tokenizer->n_text; t++) {
         int32_t code;
         const size_t length = (size_t)(tokenizer->first[t + 1] - tokenizer->first[t]);
         *token = t;
         if (length == 0 || heedi_utf8_next(tokenizer->bytes + tokenizer->first[t], length, &code) != length)
-            return "is not one character in UTF-8";
-        if (code <= last)
-            return "does not come after the one before it: characters ascend";
+            *fault = "is not one character in UTF-8";
+        else if (code <= last)
+            *fault = "does not come after the one before it: characters ascend";
+        if (*fault)
+            return HEED_OK;
         tokenizer->of_code[code] = (int32_t)t + 1;
         last = code;
     }
-    return NULL;
+    return HEED_OK;
 }
 
 static heed_status encode(const heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,
@@ -82,7 +85,7 @@ static heed_status encode(const heed_tokenizer *tokenizer, const heedi_spot *pla
             const heedi_spot here = heedi_spot_of(place, text, at);
             heed_fail(error, HEED_DATA,
                       "%s:%" PRIu64 ": byte %" PRIu64 " = %s: not among the %zu characters of the vocabulary",
-                      here.name, here.line, here.byte, heedi_code_text(code, shown), tokenizer->n_vocab);
+                      here.name, here.line, here.byte, heedi_code_text(code, shown), tokenizer->n_text);
             return heed_hint(error, "use characters that the training text has");
         }
         tokens[n++] = token;

@@ -1,5 +1,6 @@
 /* A tokenizer in a file: attribute `kind` of the group, and its table as two arrays, `first` (int32, vocab + 1) and
- * `bytes` (uint8): token t stands for bytes[first[t]:first[t + 1]], whatever the kind. A file may be hostile: sizes are
+ * `bytes` (uint8): token t stands for bytes[first[t]:first[t + 1]], whatever the kind. Where the last tokens are marks,
+ * `marks` (int32) has their numbers. A file may be hostile: sizes are
  * checked before memory is asked for, and every token before it is used. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +10,23 @@
 
 #define NAME_MAX_BYTES 256
 
+enum { MAX_MARKS = 64, MAX_MARK_BYTES = 64 };
+
 static void join(char name[NAME_MAX_BYTES], const char *group, const char *array) {
     const int length = snprintf(name, NAME_MAX_BYTES, "%s/%s", group, array);
     HEED_CHECK(length > 0 && length < NAME_MAX_BYTES);
+}
+
+static heed_status write_marks(const heed_tokenizer *tokenizer, heed_store *store, const char *group,
+                               heed_error *error) {
+    char name[NAME_MAX_BYTES];
+    int32_t marks[MAX_MARKS];
+    const size_t n = tokenizer->n_vocab - tokenizer->n_text;
+    HEED_CHECK(n <= MAX_MARKS);
+    for (size_t i = 0; i < n; i++)
+        marks[i] = (int32_t)(tokenizer->n_text + i);
+    join(name, group, "marks");
+    return heed_store_write(store, name, HEED_TYPE_INT32, 1, &n, marks, false, error);
 }
 
 heed_status heed_tokenizer_write(const heed_tokenizer *tokenizer, heed_store *store, const char *group,
@@ -25,11 +40,13 @@ heed_status heed_tokenizer_write(const heed_tokenizer *tokenizer, heed_store *st
         status = heed_store_write(store, bytes, HEED_TYPE_UINT8, 1, &n_bytes, tokenizer->bytes, false, error);
     if (status == HEED_OK)
         status = heed_store_write_text(store, group, "kind", heedi_rules_of(tokenizer->kind)->name, error);
+    if (status == HEED_OK && tokenizer->n_text < tokenizer->n_vocab)
+        status = write_marks(tokenizer, store, group, error);
     return status;
 }
 
 static heed_status read_kind(heed_tokenizer_kind *kind, heed_store *store, const char *group, heed_error *error) {
-    static const heed_tokenizer_kind kinds[] = {HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE};
+    static const heed_tokenizer_kind kinds[] = {HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE, HEED_TOKENIZER_WORD};
     char *name;
     const heed_status status = heed_store_read_text(store, group, "kind", 32, &name, error);
     if (status != HEED_OK)
@@ -40,10 +57,14 @@ static heed_status read_kind(heed_tokenizer_kind *kind, heed_store *store, const
         known = strcmp(name, heedi_rules_of(kinds[i])->name) == 0;
     }
     free(name); /* not shown: a hostile one could hold anything */
-    if (!known)
-        return heed_fail(error, HEED_DATA, "%s: %s: its kind is not one that this version knows (char, byte)",
-                         heed_store_path(store), group);
-    return HEED_OK;
+    if (known)
+        return HEED_OK;
+    char names[64] = "";
+    for (size_t i = 0, used = 0; i < sizeof kinds / sizeof *kinds; i++)
+        used +=
+            (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", heedi_rules_of(kinds[i])->name);
+    return heed_fail(error, HEED_DATA, "%s: %s: its kind is not one that this version knows (%s)",
+                     heed_store_path(store), group, names);
 }
 
 /* The length of a 1-d array of the given type that has from `least` to `most` elements. */
@@ -76,16 +97,50 @@ static heed_status check_bounds(const heed_tokenizer *tokenizer, size_t n_bytes,
     return HEED_OK;
 }
 
+/* Numbers of the marks, if there are any. */
+static heed_status read_marks(int32_t marks[MAX_MARKS], size_t *n_marks, heed_store *store, const char *group,
+                              heed_error *error) {
+    char name[NAME_MAX_BYTES];
+    *n_marks = 0;
+    join(name, group, "marks");
+    if (!heed_store_has(store, name))
+        return HEED_OK;
+    const heed_status status = read_length(n_marks, store, name, HEED_TYPE_INT32, 1, MAX_MARKS, error);
+    return status == HEED_OK ? heed_store_read(store, name, HEED_TYPE_INT32, 1, n_marks, marks, error) : status;
+}
+
+/* Marks are the last tokens. */
+static heed_status check_marks(heed_tokenizer *tokenizer, const int32_t *marks, size_t n_marks, const char *path,
+                               const char *group, heed_error *error) {
+    for (size_t i = 0; i < n_marks; i++)
+        if (marks[i] < 0 || (size_t)marks[i] != tokenizer->n_vocab - n_marks + i)
+            return heed_fail(error, HEED_DATA, "%s: %s/marks[%zu] = %d: the %zu marks are not the last of %zu tokens",
+                             path, group, i, marks[i], n_marks, tokenizer->n_vocab);
+    tokenizer->n_text = tokenizer->n_vocab - n_marks;
+    return HEED_OK;
+}
+
+/* Bytes that n_text tokens of text and n_marks may have. */
+static size_t most_bytes(const heedi_tokenizer_rules *rules, size_t n_text, size_t n_marks) {
+    const size_t most = n_text * rules->max_piece + n_marks * MAX_MARK_BYTES;
+    return most < INT32_MAX ? most : INT32_MAX;
+}
+
 static heed_status read_table(heed_tokenizer *tokenizer, heed_store *store, const char *group, heed_error *error) {
     const heedi_tokenizer_rules *rules = heedi_rules_of(tokenizer->kind);
     const char *path = heed_store_path(store);
     char first[NAME_MAX_BYTES], bytes[NAME_MAX_BYTES];
-    size_t n_first = 0, n_bytes = 0, token = 0;
+    size_t n_first = 0, n_bytes = 0, n_marks, token = 0;
+    int32_t marks[MAX_MARKS];
     join(first, group, "first");
     join(bytes, group, "bytes");
-    heed_status status = read_length(&n_first, store, first, HEED_TYPE_INT32, 2, rules->max_vocab + 1, error);
+    heed_status status = read_marks(marks, &n_marks, store, group, error);
     if (status == HEED_OK)
-        status = read_length(&n_bytes, store, bytes, HEED_TYPE_UINT8, 1, (n_first - 1) * rules->max_piece, error);
+        status =
+            read_length(&n_first, store, first, HEED_TYPE_INT32, n_marks + 2, rules->max_vocab + n_marks + 1, error);
+    const size_t most = status == HEED_OK ? most_bytes(rules, n_first - 1 - n_marks, n_marks) : 0;
+    if (status == HEED_OK)
+        status = read_length(&n_bytes, store, bytes, HEED_TYPE_UINT8, 1, most, error);
     if (status == HEED_OK)
         status = heedi_tokenizer_table(tokenizer, n_first - 1, n_bytes, error);
     if (status == HEED_OK)
@@ -96,7 +151,10 @@ static heed_status read_table(heed_tokenizer *tokenizer, heed_store *store, cons
         status = check_bounds(tokenizer, n_bytes, path, first, error);
     if (status != HEED_OK)
         return status;
-    const char *fault = rules->adopt(tokenizer, &token);
+    const char *fault = NULL;
+    status = check_marks(tokenizer, marks, n_marks, path, group, error);
+    if (status == HEED_OK)
+        status = rules->adopt(tokenizer, &token, &fault, error);
     if (fault)
         status = heed_fail(error, HEED_DATA, "%s: %s: token %zu %s", path, group, token, fault);
     return status;

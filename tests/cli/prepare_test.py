@@ -58,7 +58,7 @@ class Prepare(Case):
             (["story.txt", "cut.txt"], 65, "cut.txt:1: .*invalid UTF-8"),
             (["story.txt", "-o", "no/such/folder/x.h5"], 73, "no/such/folder/x.h5.*: No such file or directory"),
             (["story.txt", "-o", "."], 73, r"\.: is a folder"),
-            (["story.txt", "-t", "word"], 78, r"data.tokenizer = word: expected char or byte"),
+            (["story.txt", "-t", "morse"], 78, r"data.tokenizer = morse: expected char, byte"),
             (["story.txt", "-v", "1.5"], 78, r"data.valid_share = 1.5: expected a number"),
         ]
         for ranks in (0, 3):

@@ -22,7 +22,7 @@ typedef struct array_of {
 typedef struct content { /* of a token store; NULL and n_dims -1 leave a part out */
     const char *kind, *tokenizer, *digest;
     int64_t format, learned;
-    array_of first, bytes, train, valid;
+    array_of first, bytes, marks, train, valid;
 } content;
 
 static content whole(void) { /* "e", "x", "é" */
@@ -33,6 +33,7 @@ static content whole(void) { /* "e", "x", "é" */
                      .learned = 1,
                      .first = {"/tokenizer/first", HEED_TYPE_INT32, 1, {4}, {0, 1, 2, 4}},
                      .bytes = {"/tokenizer/bytes", HEED_TYPE_UINT8, 1, {4}, {'e', 'x', 0xC3, 0xA9}},
+                     .marks = {.n_dims = -1},
                      .train = {"/train", HEED_TYPE_UINT8, 1, {6}, {0, 1, 2, 0, 1, 2}},
                      .valid = {"/valid", HEED_TYPE_UINT8, 1, {3}, {2, 1, 0}}};
 }
@@ -45,6 +46,15 @@ static content whole_bytes(void) {
     for (int i = 0; i < 256; i++)
         c.first.value[i] = c.bytes.value[i] = i;
     c.first.value[256] = 256;
+    return c;
+}
+
+static content whole_words(void) { /* "ab", "a" and the mark "<s>" */
+    content c = whole();
+    c.tokenizer = "word";
+    c.first = (array_of){"/tokenizer/first", HEED_TYPE_INT32, 1, {4}, {0, 2, 3, 6}};
+    c.bytes = (array_of){"/tokenizer/bytes", HEED_TYPE_UINT8, 1, {6}, {'a', 'b', 'a', '<', 's', '>'}};
+    c.marks = (array_of){"/tokenizer/marks", HEED_TYPE_INT32, 1, {1}, {2}};
     return c;
 }
 
@@ -80,6 +90,7 @@ static void seal(const content *c, const char *path) {
     ok(heed_store_create(&store, path, &error), &error);
     write_array(store, &c->first);
     write_array(store, &c->bytes);
+    write_array(store, &c->marks);
     write_array(store, &c->train);
     write_array(store, &c->valid);
     if (c->kind)
@@ -121,7 +132,7 @@ static heed_status read_all(const char *path, heed_error *error) {
     X(c->kind = NULL, "/: attribute heed_kind is missing")                                                             \
     X(c->format = 2, "is a token store of format 2")                                                                   \
     X(c->tokenizer = NULL, "/tokenizer: attribute kind is missing")                                                    \
-    X(c->tokenizer = "bpe\n\033[2J", "/tokenizer: its kind is not one that this version knows (char, byte)")           \
+    X(c->tokenizer = "bpe\n\033[2J", "/tokenizer: its kind is not one that this version knows (char, byte")            \
     X(c->tokenizer = "a kind with a name of more than 32 bytes", "attribute kind is longer than 32 bytes")             \
     X(c->learned = -2, "/tokenizer: attribute learned is missing")                                                     \
     X(c->learned = -1, "/tokenizer: attribute learned = -1: expected 0 or 1")                                          \
@@ -164,7 +175,18 @@ static heed_status read_all(const char *path, heed_error *error) {
       "/tokenizer: token 254 is the last one: a byte tokenizer has 256 tokens")                                        \
     X((*c = whole_bytes(), c->first.dims[0] = 258, c->first.value[257] = 256),                                         \
       "/tokenizer/first has 258 elements: expected 2 to 257")                                                          \
-    X((*c = whole_bytes(), c->first.value[5] = 4), "/tokenizer: token 4 does not stand for the byte of that number")
+    X((*c = whole_bytes(), c->first.value[5] = 4), "/tokenizer: token 4 does not stand for the byte of that number")   \
+    X((*c = whole_words(), c->bytes.value[1] = ' '), "/tokenizer: token 0 is not one word")                            \
+    X((*c = whole_words(), c->first.value[1] = 0), "/tokenizer: token 0 is not one word")                              \
+    X((*c = whole_words(), c->bytes.value[1] = 0xC3), "/tokenizer: token 0 is not text in UTF-8")                      \
+    X((*c = whole_words(), c->first.value[1] = 1, c->bytes.value[1] = 'a', c->first.value[2] = 2),                     \
+      "/tokenizer: token 1 is the same word as one before it")                                                         \
+    X((*c = whole_words(), c->marks.value[0] = 1), "/tokenizer/marks[0] = 1: the 1 marks are not the last of 3")       \
+    X((*c = whole_words(), c->marks.value[0] = -1), "/tokenizer/marks[0] = -1: the 1 marks are not the last")          \
+    X((*c = whole_words(), c->marks.dims[0] = 3), "/tokenizer/first has 4 elements: expected 5 to")                    \
+    X((*c = whole_words(), c->marks.dims[0] = 65), "/tokenizer/marks has 65 elements: expected 1 to 64")               \
+    X((*c = whole_words(), c->marks.type = HEED_TYPE_UINT8), "/tokenizer/marks: expected int32 in 1 dimension")        \
+    X((*c = whole_bytes(), c->marks = whole_words().marks), "/tokenizer/marks[0] = 2: the 1 marks are not")
 
 static void each_check_refuses_its_fault(void **state) {
     (void)state;
@@ -173,6 +195,9 @@ static void each_check_refuses_its_fault(void **state) {
     seal(&good, "hostile.h5");
     ok(read_all("hostile.h5", &error), &error);
     good = whole_bytes();
+    seal(&good, "hostile.h5");
+    ok(read_all("hostile.h5", &error), &error);
+    good = whole_words();
     seal(&good, "hostile.h5");
     ok(read_all("hostile.h5", &error), &error);
     int n_wrong = 0;
@@ -252,10 +277,11 @@ static void random_contents_are_read_or_refused(void **state) {
     (void)state;
     int n_read = 0, n_refused = 0;
     for (int i = 0; i < 400; i++) {
-        content c = below(4) ? whole() : whole_bytes();
-        array_of *const arrays[] = {&c.first, &c.bytes, &c.train, &c.valid};
+        content c = below(2) ? whole() : below(3) ? whole_words() : whole_bytes();
+        array_of *const arrays[] = {&c.first, &c.bytes, &c.train, &c.valid, &c.marks};
+        const uint64_t n_arrays = c.marks.n_dims < 0 ? 4 : 5;
         for (uint64_t k = 1 + below(2); k > 0; k--)
-            disturb(arrays[below(4)]);
+            disturb(arrays[below(n_arrays)]);
         seal(&c, "random.h5");
         heed_error error = HEED_ERROR_INIT;
         const heed_status status = read_all("random.h5", &error);
