@@ -59,15 +59,23 @@ HEED_MULTIVERSION static void product_in_32_registers(real *c, size_t c_row, hee
         column_of_blocks(c + j, c_row, a, b + j, b_row, m, k, add, 8, HEEDI_LANES);
 }
 
+/* Known when the whole build is for one instruction set, else asked of the processor. */
+static bool has_32_registers(void) {
+#if defined(__AVX512F__)
+    return true;
+#elif defined(__x86_64__) && !defined(HEED_NATIVE)
+    return __builtin_cpu_supports("avx512f");
+#else
+    return false;
+#endif
+}
+
 void heedi_product(real *c, size_t c_row, heedi_matrix a, const real *b, size_t b_row, size_t m, size_t n, size_t k,
                    bool add) {
-#ifdef __x86_64__
-    if (__builtin_cpu_supports("avx512f")) {
+    if (has_32_registers())
         product_in_32_registers(c, c_row, a, b, b_row, m, n, k, add);
-        return;
-    }
-#endif
-    product_in_16_registers(c, c_row, a, b, b_row, m, n, k, add);
+    else
+        product_in_16_registers(c, c_row, a, b, b_row, m, n, k, add);
 }
 
 /* Four by four at a time: interleaving the rows twice transposes them. */

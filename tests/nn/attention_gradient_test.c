@@ -18,7 +18,7 @@ typedef struct attention_case {
 typedef struct attention_shape {
     size_t n_sequences, lengths[4], key_lengths[4];
     size_t heads, head_width;
-    bool causal;
+    bool causal, own_keys; /* causal attention has the queries' rows as keys unless own_keys is set */
     double dropout;
     size_t stride; /* of the elements that differences are taken at */
 } attention_shape;
@@ -28,8 +28,9 @@ typedef struct attention_shape {
 static void attention_init(attention_case *c, const attention_shape *shape) {
     const size_t width = shape->heads * shape->head_width;
     c->query_rows = make_ragged(&c->query_memory, shape->n_sequences, shape->lengths, 2);
-    c->key_rows =
-        shape->causal ? c->query_rows : make_ragged(&c->key_memory, shape->n_sequences, shape->key_lengths, 2);
+    c->key_rows = shape->causal && !shape->own_keys
+                      ? c->query_rows
+                      : make_ragged(&c->key_memory, shape->n_sequences, shape->key_lengths, 2);
     c->attention = (heed_attention){.heads = shape->heads,
                                     .head_width = shape->head_width,
                                     .causal = shape->causal,
@@ -111,16 +112,17 @@ static void attention_gradients(void **state) {
                                                    .stride = 1 + w});
 }
 
-/* Lengths around the tiles' bounds. */
-static void attention_gradients_of_several_tiles(void **state) {
+/* Lengths around the bounds of groups and blocks; causal with fewer and with more keys than queries, too. */
+static void attention_gradients_of_several_groups(void **state) {
     (void)state;
-    for (int causal = 0; causal < 2; causal++)
+    for (int causal = 0; causal < 3; causal++)
         check_attention(&(attention_shape){.n_sequences = 3,
-                                           .lengths = {64, 65, 131},
+                                           .lengths = {64, 65, 121},
                                            .key_lengths = {63, 130, 17},
                                            .heads = 2,
                                            .head_width = 3,
-                                           .causal = causal,
+                                           .causal = causal > 0,
+                                           .own_keys = causal == 2,
                                            .dropout = 0.2,
                                            .stride = 23});
 }
@@ -188,7 +190,7 @@ static void inspect_agrees_with_both_passes(void **state) {
 int attention_gradient_tests(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_gradients),
-        cmocka_unit_test(attention_gradients_of_several_tiles),
+        cmocka_unit_test(attention_gradients_of_several_groups),
         cmocka_unit_test(inspect_agrees_with_both_passes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
