@@ -44,11 +44,20 @@ class Generate(Case):
         self.assertEqual(tails[0], tails[1])
         self.assertEqual(tails[0], tails[2])
 
-    def test_long_texts_slide(self):
-        """The window moves on by halves; what is written is the same however long the text will be."""
+    def test_a_text_does_not_depend_on_its_length(self):
         text = self.write("-n", "200", "-s", "3").out
         for n in (1, 15, 16, 17, 24, 25, 100):
             self.assertEqual(self.write("-n", str(n), "-s", "3").out, text[:n] + "\n")
+
+    def test_the_window_moves_on_by_halves(self):
+        """Of 16 tokens that fill the context, the last 8 are kept and the new one joins them: 9 that 7 more can follow."""
+        text = "dog sat on the b"
+        whole = self.write("-t", "0", "-p", text, "-n", "71").out[:-1]
+        text += self.write("-t", "0", "-p", text, "-n", "1").out[-2]
+        while len(text) < len(whole):
+            kept = text[-9:]
+            text += self.write("-t", "0", "-p", kept, "-n", "8").out[len(kept):-1]
+        self.assertEqual(text[:len(whole)], whole)
 
     def test_zero_temperature_is_the_likeliest(self):
         coldest = self.write("-t", "0", "-s", "1").out
