@@ -50,10 +50,16 @@ heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
                     "  heed train data.text=data/moby-dick.txt run.dir=runs/mine train.steps=200\n"
                     "  heed train runs/whale train.steps=10000      go on, for longer\n",
         .options = options,
-        .least = 1,
+        .least = 0,
         .most = -1,
     };
-    if (!heedi_parse(cli, &syntax, error) || heedi_open_ranks(cli, error) != HEED_OK)
+    if (!heedi_parse(cli, &syntax, error))
+        return error->status;
+    if (cli->n_arguments == 0) {
+        heed_fail(error, HEED_USAGE, "train: what to train is missing: a config file, a run's folder, or settings");
+        return heed_hint(error, "try 'heed train --help'");
+    }
+    if (heedi_open_ranks(cli, error) != HEED_OK)
         return error->status;
     heed_config config;
     if (share_config(cli, &config, error) != HEED_OK)

@@ -112,9 +112,11 @@ class Inspect(Case):
             with self.subTest(name, cut=True):
                 os.truncate(path, size - 1)
                 self.expect_fault(heed("inspect", path), 65, f"{path}: has no trailer")
-        with open("damaged/metrics.jsonl", "a") as file:
-            file.write('{"step":21,')
-        self.expect_fault(heed("inspect", "damaged/metrics.jsonl"), 65, "damaged/metrics.jsonl:21: not a whole line")
+        for torn in ('{"step":21}', '{"step":21,\n', '{"step":"21"}\n', "\n"):
+            shutil.copy("run/metrics.jsonl", "damaged/metrics.jsonl")
+            with open("damaged/metrics.jsonl", "a") as file:
+                file.write(torn)
+            self.expect_fault(heed("inspect", "damaged/metrics.jsonl"), 65, "damaged/metrics.jsonl:21: not a whole line")
         with open("damaged/config.ini", "a") as file:
             file.write("widht = 3\n")
         self.expect_fault(heed("inspect", "damaged/config.ini"), 78, r"damaged/config.ini:\d+: .*widht")

@@ -19,6 +19,9 @@ MISUSES = [
     (["prepare", "-o"], r"prepare: no value after option '-o'"),
     (["prepare", "--t"], r"prepare: no value after option '--t'"),
     (["config", "a.ini", "b.ini"], r"config: unexpected argument 'b.ini' \(a setting is written section.key=value"),
+    (["train"], r"train: what to train is missing: a config file, a run's folder, or settings"),
+    (["train", "a.ini", "model.width", "=", "3"], r"train: unexpected argument 'model.width' \(a setting is written"),
+    (["train", "--quite", "a.ini"], r"train: unknown option '--quite' \(did you mean --quiet\?\)"),
     (["eval"], r"eval: RUN_DIR\|CHECKPOINT is missing"),
     (["eval", "a", "b"], r"eval: unexpected argument 'b'"),
     (["eval", "a", "--store", "b", "--text", "c"], r"eval: --store and --text exclude each other"),
@@ -38,18 +41,24 @@ MISUSES = [
 
 
 class Misuse(Case):
-    def check(self, ranks):
-        for arguments, pattern in MISUSES:
-            with self.subTest(arguments):
-                result = heed(*arguments, ranks=ranks)
-                self.expect_fault(result, 64, pattern)
-                self.assertEqual(result.out, "")
+    def check(self, arguments, pattern, ranks):
+        with self.subTest(arguments, ranks=ranks):
+            result = heed(*arguments, ranks=ranks)
+            self.expect_fault(result, 64, pattern)
+            self.assertEqual(result.out, "")
 
     def test_alone(self):
-        self.check(0)
+        for arguments, pattern in MISUSES:
+            self.check(arguments, pattern, ranks=0)
 
     def test_on_three_ranks(self):
-        self.check(3)
+        """Of each command one: what ranks do with a fault does not depend on which it is."""
+        done = set()
+        for arguments, pattern in MISUSES:
+            name = arguments[0] if arguments else ""
+            if name not in done:
+                self.check(arguments, pattern, ranks=3)
+            done.add(name)
 
     def test_every_command_refuses_unknown_options(self):
         for command in commands():
