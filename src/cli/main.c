@@ -120,15 +120,9 @@ static const struct command *read_command(heedi_cli *cli, int argc, char **argv,
     return command;
 }
 
-/* The error in one line, whatever the names in it contain. */
 static void say_error(const heed_error *error) {
-    char line[sizeof error->message + sizeof error->hint + 16];
-    snprintf(line, sizeof line, "heed: %s%s%s%s", error->message, error->hint[0] ? " (" : "", error->hint,
-             error->hint[0] ? ")" : "");
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
-    fprintf(stderr, "%s\n", line);
+    fprintf(stderr, "heed: %s%s%s%s\n", error->message, error->hint[0] ? " (" : "", error->hint,
+            error->hint[0] ? ")" : "");
 }
 
 /* What was printed has arrived, or it is an error like any other. */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 from program import Case, fresh, heed, main
@@ -28,7 +29,7 @@ class Inspect(Case):
         self.assertEqual(text.splitlines()[0], arguments[-1])
         for key, value in found.items():
             if isinstance(value, (int, str)) and key not in ("file", "config"):
-                self.assertRegex(text, rf"(?m)^  {key} +{value}( \(verified\))?$")
+                self.assertRegex(text, rf"(?m)^  {key} +{re.escape(str(value))}( \(verified\))?$")
         for array in found.get("arrays", []):
             shape = ", ".join(map(str, array["shape"]))
             self.assertRegex(text, rf"(?m)^    {array['name']} +{array['type']} +\({shape}\)$")

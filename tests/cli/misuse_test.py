@@ -36,7 +36,7 @@ MISUSES = [
     (["inspect", "--json=yes"], r"inspect: no value may follow option '--json'"),
     (["inspect", "-jx", "a"], r"inspect: unknown option '-x'"),
     (["merge"], r"merge: RUN_DIR is missing"),
-    (["line\nbreak"], r"unknown command 'line\?break'"),
+    (["line\nbreak"], r"unknown command 'line break'"),
 ]
 
 
