@@ -12,12 +12,13 @@
 #include "damage.h"
 #include "engine/store_private.h"
 
-#define MAX_PLACES 256
+#define MAX_PLACES 1024
 #define NAME_BYTES 128
 
 /* An array, or an attribute of an object. */
 typedef struct place {
     char object[NAME_BYTES], attribute[NAME_BYTES]; /* attribute "" = the array itself */
+    size_t n_damages;                               /* how many kinds of damage are tried */
 } place;
 
 typedef struct damager {
@@ -54,7 +55,7 @@ static unsigned char *slurp(const char *path, size_t *n_bytes) {
 }
 
 static void spill(const char *path, const void *bytes, size_t n_bytes) {
-    unlink(path); /* what stood there may be of another kind */
+    remove(path); /* what stood there may be of another kind */
     FILE *file = fopen(path, "wb");
     must(file && fwrite(bytes, 1, n_bytes, file) == n_bytes && fclose(file) == 0, path);
 }
@@ -95,13 +96,14 @@ static void damage_bytes(damager *d) {
     try_it(d, "(file)", "does not exist");
     MUST(mkdir(d->bad, 0700));
     try_it(d, "(file)", "is a folder");
-    MUST(rmdir(d->bad));
+    remove(d->bad);
     MUST(symlink(d->bad, d->bad));
     try_it(d, "(file)", "is a link to itself");
     MUST(symlink("/dev/zero", "zeros"));
+    remove(d->bad);
     MUST(rename("zeros", d->bad));
     try_it(d, "(file)", "is an endless device");
-    MUST(unlink(d->bad));
+    remove(d->bad);
     free(good);
     free(bytes);
 }
@@ -129,35 +131,6 @@ static void damage_under_a_right_digest(damager *d) {
 }
 
 /* --- objects ---------------------------------------------------------------------------------------------------- */
-
-static void new_place(damager *d, const char *object, const char *attribute) {
-    must(d->n_places < MAX_PLACES && strlen(object) < NAME_BYTES && strlen(attribute) < NAME_BYTES, "hold all places");
-    place *p = &d->places[d->n_places++];
-    strcpy(p->object, object);
-    strcpy(p->attribute, attribute);
-}
-
-typedef struct visit {
-    damager *d;
-    const char *object;
-} visit;
-
-static herr_t collect_attribute(hid_t object, const char *name, const H5A_info_t *info, void *context) {
-    (void)object, (void)info;
-    const visit *v = context;
-    new_place(v->d, v->object, name);
-    return 0;
-}
-
-static herr_t collect_object(hid_t file, const char *name, const H5O_info_t *info, void *context) {
-    char object[NAME_BYTES];
-    snprintf(object, sizeof object, "/%s", strcmp(name, ".") == 0 ? "" : name);
-    if (info->type == H5O_TYPE_DATASET)
-        new_place(context, object, "");
-    MUST(H5Aiterate_by_name(file, name, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute, &(visit){context, object},
-                            H5P_DEFAULT));
-    return 0;
-}
 
 static hid_t open_bad(damager *d) {
     size_t n;
@@ -387,6 +360,8 @@ static const struct {
     {"ends badly", ends_badly},
 };
 
+enum { N_ARRAY_DAMAGES = sizeof array_damages / sizeof *array_damages };
+
 static bool damage_array(hid_t file, const char *name, array_damage *make) {
     array_target t = {.file = file, .name = name};
     const hid_t array = H5Dopen2(file, name, H5P_DEFAULT), space = H5Dget_space(array);
@@ -510,6 +485,8 @@ static const struct {
     {"is very long", very_long},
 };
 
+enum { N_ATTRIBUTE_DAMAGES = sizeof attribute_damages / sizeof *attribute_damages };
+
 static bool damage_attribute(hid_t file, const place *p, attribute_damage *make) {
     const hid_t object = H5Oopen(file, p->object, H5P_DEFAULT);
     const hid_t attribute = H5Aopen(object, p->attribute, H5P_DEFAULT), type = H5Aget_type(attribute);
@@ -523,12 +500,43 @@ static bool damage_attribute(hid_t file, const place *p, attribute_damage *make)
 
 /* --- all of them ------------------------------------------------------------------------------------------------ */
 
+static void new_place(damager *d, const char *object, const char *attribute, size_t n_damages) {
+    must(d->n_places < MAX_PLACES && strlen(object) < NAME_BYTES && strlen(attribute) < NAME_BYTES, "hold all places");
+    place *p = &d->places[d->n_places++];
+    strcpy(p->object, object);
+    strcpy(p->attribute, attribute);
+    p->n_damages = n_damages;
+}
+
+typedef struct visit {
+    damager *d;
+    const char *object;
+    size_t n_damages;
+} visit;
+
+static herr_t collect_attribute(hid_t object, const char *name, const H5A_info_t *info, void *context) {
+    (void)object, (void)info;
+    const visit *v = context;
+    new_place(v->d, v->object, name, v->n_damages);
+    return 0;
+}
+
+static herr_t collect_object(hid_t file, const char *name, const H5O_info_t *info, void *context) {
+    char object[NAME_BYTES];
+    snprintf(object, sizeof object, "/%s", strcmp(name, ".") == 0 ? "" : name);
+    const bool is_array = info->type == H5O_TYPE_DATASET;
+    if (is_array)
+        new_place(context, object, "", N_ARRAY_DAMAGES);
+    /* Those of arrays are for programs that show them (units, scales): the first two damages do. */
+    MUST(H5Aiterate_by_name(file, name, H5_INDEX_NAME, H5_ITER_INC, NULL, collect_attribute,
+                            &(visit){context, object, is_array ? 2 : N_ATTRIBUTE_DAMAGES}, H5P_DEFAULT));
+    return 0;
+}
+
 static void damage_place(damager *d, const place *p) {
     char name[2 * NAME_BYTES + 2];
-    const size_t n_arrays = sizeof array_damages / sizeof *array_damages;
-    const size_t n_attributes = sizeof attribute_damages / sizeof *attribute_damages;
     snprintf(name, sizeof name, "%s%s%s", p->object, *p->attribute ? " " : "", p->attribute);
-    for (size_t i = 0; i < (*p->attribute ? n_attributes : n_arrays); i++) {
+    for (size_t i = 0; i < p->n_damages; i++) {
         const hid_t file = open_bad(d);
         doing = *p->attribute ? attribute_damages[i].what : array_damages[i].what;
         const bool done = *p->attribute ? damage_attribute(file, p, attribute_damages[i].make)
@@ -550,6 +558,6 @@ size_t damage_each(const char *good, const char *bad, void (*try)(void *context,
     H5Fclose(file);
     for (size_t i = 0; i < d.n_places; i++)
         damage_place(&d, &d.places[i]);
-    unlink(bad);
+    remove(bad);
     return d.n_tried;
 }

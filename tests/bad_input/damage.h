@@ -9,7 +9,8 @@
 #include <stddef.h>
 
 /* Makes every damaged version of the sound file at `good`, one after the other, at `bad`, and calls try for each; what
- * tells object and damage, such as "/train: is missing" or "/ step: has another type". Returns how many there were. */
+ * tells object and damage, such as "/train: is missing" or "/ step: has another type". try may take the
+ * damaged file away. Returns how many there were. */
 size_t damage_each(const char *good, const char *bad, void (*try)(void *context, const char *what), void *context);
 
 #endif

@@ -49,8 +49,7 @@ class Settings(Case):
             self.expect_fault(result, status, pattern)
             self.assertEqual(result.out, "")
 
-    def check(self, cases, ranks):
-        """On the command line, and in a file, where the line's number is told."""
+    def check_command_line(self, cases, ranks):
         self.assertTrue(cases)
         write("sound.ini", "[data]\ntext = no/such/text\n")
         for kind, settings, message in cases:
@@ -58,6 +57,11 @@ class Settings(Case):
                 self.refuse(["sound.ini", *settings], 78, r"^heed: (command line|sound\.ini)", ranks)
             else:
                 self.refuse(["sound.ini", *settings], 78, "^heed: command line: " + re.escape(message), ranks)
+
+    def check_in_a_file(self, cases, ranks):
+        """The line's number is told."""
+        self.assertTrue(cases)
+        for kind, settings, message in cases:
             lines = "".join(f"; above\n{setting.replace('=', ' = ', 1)}\n" for setting in settings)
             write("bad.ini", lines if "data." in lines else lines + "data.text = x\n")
             if kind == "combination":
@@ -65,9 +69,11 @@ class Settings(Case):
             else:
                 self.refuse(["bad.ini"], 78, r"^heed: bad\.ini:2: " + re.escape(message), ranks)
 
-    def check_files(self, ranks):
-        for name, content, pattern in FILES:
+    def check_files(self, files, ranks):
+        for name, content, pattern in files:
             self.refuse([write(name, content)], 78, r"^heed: " + pattern, ranks)
+
+    def check_no_files(self, ranks):
         self.refuse(["no/such.ini"], 66, r"^heed: no/such\.ini: cannot be read: No such file", ranks)
         self.refuse([os.devnull + "/x"], 66, r"cannot be read: Not a directory", ranks)
         os.makedirs(fresh("folder"))
@@ -80,29 +86,34 @@ class Settings(Case):
 
 class Alone(Settings):
     def test_every_case(self):
-        self.check(read_cases(), 0)
+        self.check_command_line(read_cases(), 0)
+        self.check_in_a_file(read_cases(), 0)
 
     def test_files(self):
-        self.check_files(0)
+        self.check_files(FILES, 0)
+        self.check_no_files(0)
 
 
 class Ranks(Settings):
     def test_one_case_of_each_kind(self):
         first = {kind: (kind, settings, message) for kind, settings, message in reversed(read_cases())}
-        for ranks in (1, 3):
-            self.check(first.values(), ranks)
+        self.check_command_line(first.values(), 3)
+        self.check_in_a_file(first.values(), 1)
 
     def test_files(self):
-        self.check_files(3)
+        self.check_files(FILES[:3], 3)
+        self.check_no_files(3)
 
 
 class AllRanks(Settings):
     def test_every_case(self):
-        for ranks in (1, 3):
-            self.check(read_cases(), ranks)
+        self.check_command_line(read_cases(), 1)
+        self.check_in_a_file(read_cases(), 3)
 
     def test_files(self):
-        self.check_files(1)
+        for ranks in (1, 3):
+            self.check_files(FILES, ranks)
+        self.check_no_files(1)
 
 
 if __name__ == "__main__":
