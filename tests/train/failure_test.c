@@ -1,0 +1,260 @@
+/* One rank's fault is everybody's, once: whatever fails on one rank, between which steps or in which, all ranks return
+ * its error, nothing hangs, and the run can go on from its last checkpoint. Faults are put in by the linker (--wrap).
+ */
+#include <errno.h>
+#include <ftw.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "heed/attention_log.h"
+#include "heed/checkpoint.h"
+#include "heed/log.h"
+#include "heed/metrics.h"
+#include "heed/train.h"
+
+enum { STEPS = 6, SAVE_EVERY = 2 };
+
+static heed_comm *comm;
+
+/* ---- faults: each happens on the last rank (or rank 0, for what only rank 0 does) when its turn comes
+ * ---------------- */
+
+typedef enum fault {
+    NONE,
+    READ_FAILS,
+    EVAL_FAILS,
+    LOSS_IS_NAN,
+    METRICS_FAIL,
+    LOG_FAILS,
+    SAVE_FAILS,
+    LAST_SAVE_FAILS
+} fault;
+
+static fault now;
+
+static bool faulty(fault which) {
+    return now == which && comm->rank == comm->size - 1;
+}
+
+heed_status __real_heed_batcher_train(heed_batcher *, uint64_t, heed_batch *, heed_error *);
+heed_status __wrap_heed_batcher_train(heed_batcher *, uint64_t, heed_batch *, heed_error *);
+heed_status __wrap_heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch *batch, heed_error *error) {
+    if (faulty(READ_FAILS) && step == 3)
+        return heed_fail(error, HEED_IO, "made-up fault: tokens cannot be read");
+    return __real_heed_batcher_train(batcher, step, batch, error);
+}
+
+heed_status __real_heed_batcher_eval(heed_batcher *, size_t, heed_batch *, heed_error *);
+heed_status __wrap_heed_batcher_eval(heed_batcher *, size_t, heed_batch *, heed_error *);
+heed_status __wrap_heed_batcher_eval(heed_batcher *batcher, size_t index, heed_batch *batch, heed_error *error) {
+    if (faulty(EVAL_FAILS) && index == 1)
+        return heed_fail(error, HEED_IO, "made-up fault: tokens cannot be read");
+    return __real_heed_batcher_eval(batcher, index, batch, error);
+}
+
+void __real_heed_model_loss(heed_model *, const heed_batch *, heed_gradient *, double *, real *);
+void __wrap_heed_model_loss(heed_model *, const heed_batch *, heed_gradient *, double *, real *);
+void __wrap_heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *gradient, double *sequence_loss,
+                            real *token_loss) {
+    __real_heed_model_loss(model, batch, gradient, sequence_loss, token_loss);
+    if (faulty(LOSS_IS_NAN) && gradient && batch->step == 3)
+        sequence_loss[0] = NAN;
+}
+
+heed_status __real_heed_metrics_add(heed_metrics *, const heed_step_record *, heed_error *);
+heed_status __wrap_heed_metrics_add(heed_metrics *, const heed_step_record *, heed_error *);
+heed_status __wrap_heed_metrics_add(heed_metrics *metrics, const heed_step_record *record, heed_error *error) {
+    if (now == METRICS_FAIL && record->step == 3)
+        return heed_fail(error, HEED_IO, "made-up fault: metrics cannot be written");
+    return __real_heed_metrics_add(metrics, record, error);
+}
+
+heed_status __real_heed_attention_log_wait(heed_attention_maps *, heed_error *);
+heed_status __wrap_heed_attention_log_wait(heed_attention_maps *, heed_error *);
+heed_status __wrap_heed_attention_log_wait(heed_attention_maps *maps, heed_error *error) {
+    const heed_status status = __real_heed_attention_log_wait(maps, error);
+    return now == LOG_FAILS ? heed_fail(error, HEED_IO, "made-up fault: a log cannot be written") : status;
+}
+
+static unsigned n_failed_saves;
+heed_status __real_heed_checkpoint_write(const char *, const heed_checkpoint_state *, const heed_checkpoint_arenas *,
+                                         const heed_tokenizer *, heed_error *);
+heed_status __wrap_heed_checkpoint_write(const char *, const heed_checkpoint_state *, const heed_checkpoint_arenas *,
+                                         const heed_tokenizer *, heed_error *);
+heed_status __wrap_heed_checkpoint_write(const char *folder, const heed_checkpoint_state *state,
+                                         const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
+                                         heed_error *error) {
+    if ((now == SAVE_FAILS && state->step == 4) || (now == LAST_SAVE_FAILS && state->step == STEPS)) {
+        n_failed_saves++;
+        return heed_fail(error, HEED_IO, "made-up fault: no space left");
+    }
+    return __real_heed_checkpoint_write(folder, state, arenas, tokenizer, error);
+}
+
+/* ---- runs ----------------------------------------------------------------------------------------------------------
+ */
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
+    (void)info, (void)kind, (void)where;
+    return remove(path);
+}
+
+static void clear_run(void) {
+    if (comm->rank != 0)
+        return;
+    nftw("run", remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    FILE *file = fopen("book.txt", "w");
+    assert_non_null(file);
+    for (unsigned i = 0; i < 3000; i++)
+        fputc((int)('a' + i * i / 7 % 23), file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static heed_status run_with(fault which, heed_error *error) {
+    heed_config config;
+    *error = (heed_error)HEED_ERROR_INIT;
+    heed_config_defaults(&config);
+    snprintf(config.run.dir, sizeof config.run.dir, "run");
+    snprintf(config.data.text, sizeof config.data.text, "book.txt");
+    config.model.width = 16, config.model.heads = 2, config.model.layers = 1, config.model.time = 16;
+    config.train.steps = STEPS, config.train.batch = 6, config.train.grain = 1, config.train.warmup = 2;
+    config.eval.every = 4, config.checkpoint.every = SAVE_EVERY, config.log.attention_every = 3;
+    assert_int_equal(heed_config_resolve(&config, error), HEED_OK);
+    now = which;
+    return heed_train(comm, &config, NULL, error);
+}
+
+/* After a fault: the same command without it. The weights must be those of an unharmed run. */
+static void read_result(real **weights, size_t *n_elements) {
+    heed_error error = HEED_ERROR_INIT;
+    heed_config config;
+    heed_params *params;
+    heed_tokenizer *tokenizer = NULL;
+    heed_config_defaults(&config);
+    config.model.width = 16, config.model.heads = 2, config.model.layers = 1, config.model.time = 16;
+    assert_int_equal(heed_config_resolve(&config, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, 23, &error), HEED_OK);
+    *n_elements = params->n_elements;
+    *weights = calloc(params->n_elements, sizeof **weights);
+    const heed_checkpoint_arenas arenas = {.params = params, .weights = *weights};
+    if (heed_checkpoint_read("run/checkpoints/step-00000006.h5", &arenas, &tokenizer, &error) != HEED_OK)
+        fail_msg("%s", error.message);
+    heed_tokenizer_destroy(tokenizer);
+    heed_params_destroy(params);
+}
+
+static real *unharmed;
+static size_t n_unharmed;
+
+static int run_unharmed(void **state) {
+    (void)state;
+    heed_error error;
+    clear_run();
+    if (run_with(NONE, &error) != HEED_OK) {
+        print_error("%s\n", error.message);
+        return 1;
+    }
+    if (comm->rank == 0)
+        read_result(&unharmed, &n_unharmed);
+    return 0;
+}
+
+static void expect_recovery(void) {
+    heed_error error;
+    assert_int_equal(run_with(NONE, &error), HEED_OK);
+    if (comm->rank != 0)
+        return;
+    real *weights;
+    size_t n_elements;
+    read_result(&weights, &n_elements);
+    assert_int_equal(n_elements, n_unharmed);
+    assert_memory_equal(weights, unharmed, n_elements * sizeof *weights);
+    free(weights);
+}
+
+static void expect_failure(fault which, heed_status expected, const char *words, int rank) {
+    heed_error error;
+    clear_run();
+    const heed_status status = run_with(which, &error);
+    if (status != expected)
+        fail_msg("rank %d: status %s: %s", comm->rank, heed_status_name(status), error.message);
+    assert_int_equal(error.status, expected);
+    if (!strstr(error.message, words))
+        fail_msg("rank %d: no word of \"%s\": %s", comm->rank, words, error.message);
+    assert_int_equal(error.rank, rank);
+    expect_recovery();
+}
+
+static void batch_cannot_be_read(void **state) {
+    (void)state;
+    expect_failure(READ_FAILS, HEED_IO, "tokens cannot be read", comm->size - 1);
+}
+
+static void evaluation_cannot_be_read(void **state) {
+    (void)state;
+    expect_failure(EVAL_FAILS, HEED_IO, "tokens cannot be read", comm->size - 1);
+}
+
+static void loss_is_not_finite(void **state) {
+    (void)state;
+    expect_failure(LOSS_IS_NAN, HEED_NUMERIC, "step 4: loss = ", -1);
+}
+
+static void metrics_cannot_be_written(void **state) {
+    (void)state;
+    expect_failure(METRICS_FAIL, HEED_IO, "metrics cannot be written", 0);
+}
+
+static void attention_log_cannot_be_written(void **state) {
+    (void)state;
+    expect_failure(LOG_FAILS, HEED_IO, "a log cannot be written", 0);
+}
+
+static void last_checkpoint_cannot_be_written(void **state) {
+    (void)state;
+    expect_failure(LAST_SAVE_FAILS, HEED_IO, "no space left", 0);
+}
+
+/* Another checkpoint than the last: training goes on. */
+static void a_checkpoint_cannot_be_written(void **state) {
+    (void)state;
+    heed_error error;
+    clear_run();
+    n_failed_saves = 0;
+    assert_int_equal(run_with(SAVE_FAILS, &error), HEED_OK);
+    assert_int_equal(n_failed_saves, comm->rank == 0);
+    expect_recovery();
+}
+
+int main(void) {
+    heed_error error = HEED_ERROR_INIT;
+    if (heed_comm_open(&comm, &error) != HEED_OK) {
+        fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    heed_log_setup(comm->rank + 1, HEED_WARNING);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(batch_cannot_be_read),
+        cmocka_unit_test(evaluation_cannot_be_read),
+        cmocka_unit_test(loss_is_not_finite),
+        cmocka_unit_test(metrics_cannot_be_written),
+        cmocka_unit_test(attention_log_cannot_be_written),
+        cmocka_unit_test(last_checkpoint_cannot_be_written),
+        cmocka_unit_test(a_checkpoint_cannot_be_written),
+    };
+    const int failed = cmocka_run_group_tests(tests, run_unharmed, NULL);
+    free(unharmed);
+    if (failed)
+        heed_comm_abort(comm, 1);
+    heed_comm_close(comm);
+    return failed;
+}
