@@ -3,6 +3,7 @@
  *   train_driver train CONFIG [section.key=value ...] [stop-after=STEP] [pid-files]
  *   train_driver newest FOLDER          path of the newest whole checkpoint, if any
  *   train_driver digest CHECKPOINT      a line for every array of parameters and moments: name, size, sum of its bytes
+ *   train_driver probes LOG             how many probes an attention log shows
  *   train_driver kernel                 name of the BLIS kernel, to find out what a BLIS_ARCH_TYPE stands for
  *
  * Ends with heed's exit status and prints its message, like the program itself. */
@@ -115,6 +116,19 @@ static int digest(const char *path) {
     return heed_status_exit(status);
 }
 
+static int probes(const char *path) {
+    heed_error error = HEED_ERROR_INIT;
+    heed_store *store = NULL;
+    heed_array array;
+    heed_status status = heed_store_open(&store, path, true, &error);
+    if (status == HEED_OK)
+        status = heed_store_describe(store, "/probe", &array, &error);
+    if (status == HEED_OK)
+        printf("%zu\n", array.dims[0]);
+    heed_store_close(store);
+    return heed_status_exit(status);
+}
+
 static int kernel(void) {
     heed_error error = HEED_ERROR_INIT;
     const heed_status status = heed_gemm_open(heed_gemm_best(), 1, &error);
@@ -129,6 +143,8 @@ int main(int argc, char **argv) {
         return kernel();
     if (argc == 3 && strcmp(argv[1], "newest") == 0)
         return newest(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "probes") == 0)
+        return probes(argv[2]);
     if (argc == 3 && strcmp(argv[1], "digest") == 0)
         return digest(argv[2]);
     if (argc < 3 || strcmp(argv[1], "train") != 0)
