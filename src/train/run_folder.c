@@ -26,9 +26,11 @@ static heed_status make_folder(const char *path, heed_error *error) {
         const char end = *slash;
         *slash = '\0';
         struct stat info;
-        if (mkdir(part, 0777) != 0 && (errno != EEXIST || stat(part, &info) != 0 || !S_ISDIR(info.st_mode)))
+        const int reason = mkdir(part, 0777) == 0 ? 0 : errno;
+        const bool is_there = reason == 0 || (stat(part, &info) == 0 && S_ISDIR(info.st_mode));
+        if (!is_there)
             return heed_fail(error, HEED_CREATE, "run.dir = %s: cannot make the folder %s: %s", path, part,
-                             strerror(errno));
+                             reason == EEXIST ? "there is a file of that name" : strerror(reason));
         *slash = end;
         if (!end)
             return HEED_OK;

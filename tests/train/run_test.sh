@@ -64,12 +64,12 @@ grep -q "going on from run/checkpoints/step-$last.h5" longer/out.txt || fail "a 
 # folders and stores
 mkdir busy busy/run
 exec 9>>busy/run/log.txt
-flock 9
+flock -s 9
 expect 73 "run.dir = run: another heed is training there" 2 busy
 exec 9>&-
 expect 78 "12 grains" 13 many
 : >file
-expect 73 "run.dir = ../file/run" 3 infile run.dir=../file/run
+expect 73 "cannot make the folder ../file: there is a file of that name" 3 infile run.dir=../file/run
 head -n 36 "$source_dir/data/moby-dick.txt" >other.txt
 expect 65 "data.store = ../first/run/tokens.h5: holds other tokens than data.text = ../other.txt" 2 stores \
     data.store=../first/run/tokens.h5 data.text=../other.txt
