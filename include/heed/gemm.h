@@ -21,7 +21,8 @@ typedef enum heed_gemm_level { HEED_GEMM_GENERIC, HEED_GEMM_AVX2, HEED_GEMM_AVX5
 heed_gemm_level heed_gemm_best(void);
 
 /* Starts BLIS with the kernel of that level (all ranks pass the lowest of their best levels) and n_threads threads a
- * product. Call once, before any product. Errors: HEED_UNAVAILABLE. Not collective. */
+ * product, and lets its pool of memory grow to the size that it will ever have. Call once, before any product.
+ * Errors: HEED_UNAVAILABLE, HEED_MEMORY. Not collective. */
 heed_status heed_gemm_open(heed_gemm_level level, int n_threads, heed_error *error);
 void heed_gemm_close(void);
 

@@ -102,6 +102,34 @@ static heed_status check_users_choice(const char *text, heed_error *error) {
     return HEED_OK;
 }
 
+static void multiply(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
+                     size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c,
+                     int n_threads);
+
+/* BLIS packs into blocks of a pool that grows by 17 MB or so when all are in use at once, which is a matter of luck: it
+ * can happen in the thousandth step. Here as many products as can ever be under way run at the same time, each for
+ * longer than a processor's time slice, so that the pool has its size before the first step. */
+static heed_status warm_up(int n_threads, heed_error *error) {
+    const size_t m = 256, n = 768, k = 2048, c_size = heed_aligned(m * n * sizeof(real)) / sizeof(real);
+    heed_arena arena;
+    const size_t bytes = (heed_aligned(m * k * sizeof(real)) + heed_aligned(k * n * sizeof(real)));
+    heed_status status = heed_arena_init(&arena, bytes + (size_t)n_threads * c_size * sizeof(real),
+                                         "matrix products that warm up", error);
+    if (status)
+        return status;
+    const real *a = heed_arena_take(&arena, m * k * sizeof(real));
+    const real *b = heed_arena_take(&arena, k * n * sizeof(real));
+    real *c = heed_arena_take(&arena, (size_t)n_threads * c_size * sizeof(real));
+#pragma omp parallel num_threads(n_threads)
+    {
+        real *mine = c + (size_t)omp_get_thread_num() * c_size;
+#pragma omp barrier
+        multiply(false, false, m, n, k, 1, a, k, b, n, 0, mine, n, 1);
+    }
+    heed_arena_reset(&arena);
+    return HEED_OK;
+}
+
 heed_status heed_gemm_open(heed_gemm_level level, int n_threads, heed_error *error) {
     HEED_CHECK(!gemm.open && n_threads >= 1);
     const char *users_choice = getenv(choice);
@@ -126,7 +154,7 @@ heed_status heed_gemm_open(heed_gemm_level level, int n_threads, heed_error *err
         unsetenv(choice);
     gemm.open = true;
     gemm.n_threads = n_threads;
-    return HEED_OK;
+    return warm_up(n_threads, error);
 }
 
 void heed_gemm_close(void) {
