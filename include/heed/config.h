@@ -24,6 +24,20 @@ typedef enum heed_norm_place { HEED_PRE_NORM } heed_norm_place;
 typedef enum heed_activation { HEED_GELU, HEED_GELU_TANH, HEED_RELU } heed_activation;
 typedef enum heed_init { HEED_INIT_GPT2, HEED_INIT_XAVIER, HEED_INIT_UNIFORM_FAN_IN } heed_init;
 typedef enum heed_tokenizer_kind { HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE, HEED_TOKENIZER_WORD } heed_tokenizer_kind;
+typedef enum heed_task_kind {
+    HEED_NO_TASK,
+    HEED_TASK_COPY,
+    HEED_TASK_REVERSE,
+    HEED_TASK_SHIFT,
+    HEED_TASK_SORT,
+    HEED_TASK_RECALL,
+    HEED_TASK_INDUCTION,
+    HEED_TASK_MARKOV,
+    HEED_TASK_PERMUTATION40,
+    HEED_TASK_PERMUTATION40OF60,
+    HEED_TASK_TREE,
+    HEED_TASK_NOISE
+} heed_task_kind;
 typedef enum heed_optimizer_kind { HEED_ADAMW, HEED_SGD } heed_optimizer_kind;
 typedef enum heed_schedule_kind {
     HEED_CONSTANT,
@@ -57,6 +71,8 @@ typedef struct heed_config {
         char store[HEED_PATH_MAX]; /* token store; empty = run.dir/tokens.h5 */
         heed_tokenizer_kind tokenizer;
         double valid_share;
+        heed_task_kind task; /* instead of a text */
+        int64_t task_length, task_symbols, task_pairs, task_valid; /* 0: the task's own; valid in sequences */
     } data;
     struct {
         int64_t steps, batch,

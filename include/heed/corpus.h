@@ -14,6 +14,8 @@
 typedef enum heed_split { HEED_TRAIN, HEED_VALID } heed_split;
 
 typedef struct heed_corpus heed_corpus;
+typedef struct heed_task heed_task; /* heed/task.h */
+typedef struct heed_task_settings heed_task_settings;
 
 /* Reads the text files, learns the tokenizer from all of them, splits off the last valid_share of each file's tokens
  * for validation and writes the token store; a split is what the files give it, one behind the other in their order.
@@ -51,6 +53,14 @@ void heed_corpus_close(heed_corpus *corpus);
 heed_status heed_corpus_of_text(heed_corpus **corpus, const heed_tokenizer *tokenizer, const char *text_path,
                                 heed_error *error);
 
+/* A generated task (heed_task_settings_of a config whose data.task is not none): a corpus without texts, whose
+ * sequences are made when asked for. Errors: HEED_CONFIG, HEED_MEMORY. Ownership: heed_corpus_close. Not collective. */
+heed_status heed_corpus_of_task(heed_corpus **corpus, const heed_task_settings *settings, heed_error *error);
+
+/* The task of such a corpus, which stays its own; NULL for any other. */
+heed_task *heed_corpus_task(const heed_corpus *corpus);
+
+/* Tokens of a split; none for a generated task. */
 size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split);
 const heed_tokenizer *heed_corpus_tokenizer(const heed_corpus *corpus);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "corpus_file.h"
+#include "heed/task.h"
 #include "text.h"
 
 struct heed_corpus {
@@ -15,6 +16,7 @@ struct heed_corpus {
     char *digest;
     int32_t *in_memory;             /* all tokens of a text: both splits */
     const heed_tokenizer *borrowed; /* that they were made with */
+    heed_task *task;                /* NULL: a text or a store */
 };
 
 const char *heedi_split_name(heed_split split) {
@@ -115,6 +117,7 @@ void heed_corpus_close(heed_corpus *corpus) {
         return;
     heed_store_close(corpus->store);
     heed_tokenizer_destroy(corpus->tokenizer);
+    heed_task_destroy(corpus->task);
     free(corpus->digest);
     free(corpus->in_memory);
     free(corpus);
@@ -169,6 +172,29 @@ heed_status heed_corpus_of_text(heed_corpus **out, const heed_tokenizer *tokeniz
     else
         *out = corpus;
     return status;
+}
+
+heed_status heed_corpus_of_task(heed_corpus **out, const heed_task_settings *settings, heed_error *error) {
+    *out = NULL;
+    heed_corpus *corpus = calloc(1, sizeof *corpus);
+    heed_status status = corpus ? HEED_OK : heed_fail(error, HEED_MEMORY, "data.task: out of memory");
+    if (status == HEED_OK)
+        status = heed_task_create(&corpus->task, settings, error);
+    if (status == HEED_OK) {
+        corpus->borrowed = heed_task_tokenizer(corpus->task);
+        corpus->digest = strdup(heed_task_digest(corpus->task));
+        if (!corpus->digest)
+            status = heed_fail(error, HEED_MEMORY, "data.task: out of memory");
+    }
+    if (status != HEED_OK)
+        heed_corpus_close(corpus);
+    else
+        *out = corpus;
+    return status;
+}
+
+heed_task *heed_corpus_task(const heed_corpus *corpus) {
+    return corpus->task;
 }
 
 size_t heed_corpus_tokens(const heed_corpus *corpus, heed_split split) {

@@ -1,8 +1,12 @@
 #include "sequences.h"
 
+#include "heed/corpus.h"
+
 heed_status heedi_sequences_create(heedi_sequences **sequences, heed_corpus *corpus, const heed_batch_shape *shape,
                                    heed_error *error) {
     *sequences = NULL;
+    if (heed_corpus_task(corpus))
+        return heedi_task_sequences(sequences, heed_corpus_task(corpus), shape, error);
     return heedi_text_sequences(sequences, corpus, shape, error);
 }
 

@@ -13,6 +13,7 @@
 #include "heed/batch.h"
 #include "heed/real.h"
 #include "heed/status.h"
+#include "heed/task.h"
 
 #define HEEDI_ENDLESS UINT64_MAX /* n_train of data that never runs out: all of training is epoch 0 */
 
@@ -73,6 +74,8 @@ heed_status heedi_sequences_create(heedi_sequences **sequences, heed_corpus *cor
 
 /* Each kind's own; see there. */
 heed_status heedi_text_sequences(heedi_sequences **sequences, heed_corpus *corpus, const heed_batch_shape *shape,
+                                 heed_error *error);
+heed_status heedi_task_sequences(heedi_sequences **sequences, heed_task *task, const heed_batch_shape *shape,
                                  heed_error *error);
 
 /* Steps that an epoch of n_sequences > 0 takes; its last step has what is left. */
