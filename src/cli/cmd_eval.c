@@ -11,6 +11,7 @@
 #include "heed/batch.h"
 #include "heed/corpus.h"
 #include "heed/log.h"
+#include "heed/task.h"
 
 typedef struct evaluation {
     heed_comm *comm;
@@ -18,11 +19,12 @@ typedef struct evaluation {
     heed_config config; /* all ranks */
     uint64_t vocab;
     char data[HEED_PATH_MAX]; /* the token store, or a text */
-    bool is_text;
+    bool is_text, is_task;
     heed_corpus *corpus;
     heed_batcher *batcher;
     double loss, tokens;      /* nats a token; predicted tokens */
-    double bytes, characters; /* that these tokens stand for: rank 0 */
+    double bytes, characters; /* that these tokens stand for: rank 0, unless it is a task */
+    double optimum;           /* of a task: the least loss that is possible */
 } evaluation;
 
 /* A run's folder, by the path of one of its checkpoints: "runs/whale/checkpoints/step-1.h5" -> "runs/whale". */
@@ -97,6 +99,8 @@ static heed_status share(evaluation *eval, const char *place, const char *store,
         eval->vocab = heed_tokenizer_vocab(eval->loaded.tokenizer);
         if (text)
             snprintf(eval->data, sizeof eval->data, "%s", text);
+        else if (!store && eval->config.data.task != HEED_NO_TASK)
+            snprintf(eval->data, sizeof eval->data, "its generated task");
         else
             find_store(eval, store, error);
     }
@@ -106,6 +110,7 @@ static heed_status share(evaluation *eval, const char *place, const char *store,
         heed_comm_broadcast(eval->comm, &eval->config, sizeof eval->config, 0, error) != HEED_OK ||
         heed_comm_broadcast(eval->comm, &eval->vocab, sizeof eval->vocab, 0, error) != HEED_OK)
         return error->status;
+    eval->is_task = !store && !text && eval->config.data.task != HEED_NO_TASK;
     return heed_comm_broadcast(eval->comm, eval->data, sizeof eval->data, 0, error);
 }
 
@@ -132,6 +137,10 @@ static heed_status make_model(evaluation *eval, heed_error *error) {
 /* A text is encoded with the model's own vocabulary; a store must have been made with it. */
 static heed_status open_corpus(evaluation *eval, heed_error *error) {
     const bool knows_tokenizer = eval->loaded.tokenizer != NULL; /* rank 0 */
+    if (eval->is_task) {
+        const heed_task_settings settings = heed_task_settings_of(&eval->config);
+        return heed_corpus_of_task(&eval->corpus, &settings, error);
+    }
     if (!eval->is_text) {
         if (heed_corpus_open(&eval->corpus, eval->data, error) == HEED_OK && knows_tokenizer)
             compare_tokenizers(eval, error);
@@ -154,6 +163,24 @@ static heed_status make_ready(evaluation *eval, heed_error *error) {
         return error->status;
     return heed_comm_broadcast(eval->comm, heed_model_weights(eval->loaded.model),
                                heed_model_params(eval->loaded.model)->n_elements * sizeof(real), 0, error);
+}
+
+/* The loss of a task means something beside the least that is possible. */
+static void print_task(const evaluation *eval, bool json) {
+    const char *name = heed_task_name(heed_corpus_task(eval->corpus));
+    if (json) {
+        json_t *object = json_pack("{ss sI ss sI sf sf}", "checkpoint", eval->loaded.path, "step",
+                                   (json_int_t)eval->loaded.state.step, "task", name, "tokens",
+                                   (json_int_t)eval->tokens, "loss", eval->loss, "optimum", eval->optimum);
+        json_dumpf(object, stdout, JSON_REAL_PRECISION(17));
+        putchar('\n');
+        json_decref(object);
+        return;
+    }
+    printf("%s on %s: %.0f answers\n", eval->loaded.path, name, eval->tokens);
+    printf("loss                %10.4f nats an answer\n", eval->loss);
+    printf("best possible       %10.4f\n", eval->optimum);
+    printf("above it            %10.4f\n", eval->loss - eval->optimum);
 }
 
 static void print_result(const evaluation *eval, bool json) {
@@ -185,6 +212,12 @@ static heed_status evaluate(evaluation *eval, const char *place, const char *sto
         heed_evaluate(eval->comm, &eval->config, eval->loaded.model, eval->batcher, (size_t)max_batches, &eval->loss,
                       &eval->tokens, error) != HEED_OK)
         return error->status;
+    if (eval->is_task) {
+        if (eval->comm->rank == 0 &&
+            heed_task_valid_optimum(heed_corpus_task(eval->corpus), &eval->optimum, error) == HEED_OK)
+            print_task(eval, json);
+        return error->status;
+    }
     if (eval->comm->rank == 0 && measure_text(eval, error) == HEED_OK) {
         if (!store && !text && strcmp(heed_corpus_digest(eval->corpus), eval->loaded.state.data_digest) != 0)
             heed_say(HEED_WARNING, "%s: not the data that %s was trained on", eval->data, eval->loaded.path);

@@ -115,8 +115,20 @@ static heed_status check_probes(const heed_config *config, heed_error *error) {
     return heed_hint(error, "log.attention_every=0 switches attention logs off");
 }
 
+/* Data is one thing: a generated task, or a text. */
+static heed_status check_task(const heed_config *config, heed_error *error) {
+    const char *other = config->data.text[0] ? "data.text" : config->data.store[0] ? "data.store" : NULL;
+    if (config->data.task == HEED_NO_TASK || !other)
+        return HEED_OK;
+    if (strcmp(blamed(config, "data.task", other), "data.task") == 0)
+        clash(config, error, "data.task", "%s is set too", other);
+    else
+        clash(config, error, other, "data.task is set too");
+    return heed_hint(error, "train on a generated task or on a text");
+}
+
 static heed_status check_data(const heed_config *config, heed_error *error) {
-    if (!config->origin.name[0] || config->data.text[0] || config->data.store[0])
+    if (!config->origin.name[0] || config->data.text[0] || config->data.store[0] || config->data.task != HEED_NO_TASK)
         return HEED_OK;
     char name[HEEDI_PLACE_MAX];
     heedi_config_show(name, sizeof name, config->origin.name, strlen(config->origin.name));
@@ -136,6 +148,7 @@ static const struct {
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_probes, "log.probes=0"},
     {check_data, "data.text= data.store="},
+    {check_task, "data.task=copy data.text=book.txt"},
 };
 
 size_t heedi_n_rules(void) {

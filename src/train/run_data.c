@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "heed/log.h"
+#include "heed/task.h"
 #include "train/run.h"
 
 static heed_status store_path(const heed_config *config, char path[HEED_PATH_MAX], heed_error *error) {
@@ -18,6 +19,8 @@ heed_status heedi_data_prepare(heedi_run *run, heed_error *error) {
     const heed_config *config = run->config;
     char path[HEED_PATH_MAX];
     if (run->comm->rank != 0 || run->checkpoint[0])
+        return HEED_OK;
+    if (config->data.task != HEED_NO_TASK) /* made while training */
         return HEED_OK;
     if (!config->data.text[0] && !config->data.store[0]) {
         heed_fail(error, HEED_CONFIG, "data.text, data.store: neither is set, so there is nothing to learn");
@@ -41,13 +44,35 @@ heed_status heedi_data_prepare(heedi_run *run, heed_error *error) {
     return status;
 }
 
+/* name: what messages call it. */
+static heed_status open_corpus(heedi_run *run, char name[HEED_PATH_MAX], heed_error *error) {
+    if (run->config->data.task == HEED_NO_TASK) {
+        const heed_status status = store_path(run->config, name, error);
+        return status == HEED_OK ? heed_corpus_open(&run->corpus, name, error) : status;
+    }
+    const heed_task_settings settings = heed_task_settings_of(run->config);
+    const heed_status status = heed_corpus_of_task(&run->corpus, &settings, error);
+    if (status == HEED_OK)
+        snprintf(name, HEED_PATH_MAX, "data.task = %s", heed_task_name(heed_corpus_task(run->corpus)));
+    return status;
+}
+
+static void say_what_it_is(const heedi_run *run, const char *name) {
+    const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
+    const heed_task *task = heed_corpus_task(run->corpus);
+    if (task)
+        heed_say(HEED_INFO, "data: %s, sequences of %zu tokens made while training, vocabulary of %zu",
+                 heed_task_name(task), heed_task_time(task), vocab);
+    else
+        heed_say(HEED_INFO, "data: %s, %zu tokens to train on, %zu to validate, vocabulary of %zu", name,
+                 heed_corpus_tokens(run->corpus, HEED_TRAIN), heed_corpus_tokens(run->corpus, HEED_VALID), vocab);
+}
+
 heed_status heedi_data_open(heedi_run *run, heed_error *error) {
     const heed_config *config = run->config;
     const heed_comm *comm = run->comm;
     char path[HEED_PATH_MAX];
-    heed_status status = store_path(config, path, error);
-    if (status == HEED_OK)
-        status = heed_corpus_open(&run->corpus, path, error);
+    heed_status status = open_corpus(run, path, error);
     if (status != HEED_OK)
         return status;
     const char *digest = heed_corpus_digest(run->corpus);
@@ -65,8 +90,6 @@ heed_status heedi_data_open(heedi_run *run, heed_error *error) {
                                     .seed = (uint64_t)config->run.seed};
     status = heed_batcher_create(&run->trainer.batcher, run->corpus, &shape, error);
     if (status == HEED_OK)
-        heed_say(HEED_INFO, "data: %s, %zu tokens to train on, %zu to validate, vocabulary of %zu", path,
-                 heed_corpus_tokens(run->corpus, HEED_TRAIN), heed_corpus_tokens(run->corpus, HEED_VALID),
-                 heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus)));
+        say_what_it_is(run, path);
     return status;
 }
