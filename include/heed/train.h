@@ -66,9 +66,9 @@ typedef struct heed_watch {
 } heed_watch;
 
 /* The whole of `heed train`: prepares data, creates or resumes config->run.dir, trains to config->train.steps.
- * config is resolved. watch may be NULL. A run that has its steps already says so and succeeds.
- * Errors: HEED_STOPPED after a checkpoint when heed_train_request_stop was called on any rank; and every other kind.
- * Collective. */
+ * config is resolved. watch may be NULL; when it is on all ranks, the gemm peak is not measured, which saves 0.2 s. A
+ * run that has its steps already says so and succeeds. Errors: HEED_STOPPED after a checkpoint when
+ * heed_train_request_stop was called on any rank; and every other kind. Collective. */
 heed_status heed_train(heed_comm *comm, const heed_config *config, const heed_watch *watch, heed_error *error);
 
 /* Asks the running heed_train to end after the step under way: all ranks agree, a checkpoint is written. May be called

@@ -15,8 +15,13 @@ static double flops_per_token(const heed_config *config, const heed_params *para
 
 heed_status heedi_speed_open(heedi_run *run, heed_error *error) {
     run->speed.flops_per_token = flops_per_token(run->config, heed_model_params(run->trainer.model));
-    run->speed.peak = 1e9 * heed_gemm_peak(run->n_threads);
-    const heed_status status = heed_comm_sum(run->comm, &run->speed.peak, 1, error);
+    run->speed.peak = NAN;
+    double watched = run->watch != NULL; /* by any rank: they measure together, or not at all */
+    heed_status status = heed_comm_max(run->comm, &watched, 1, error);
+    if (status == HEED_OK && watched > 0) {
+        run->speed.peak = 1e9 * heed_gemm_peak(run->n_threads);
+        status = heed_comm_sum(run->comm, &run->speed.peak, 1, error);
+    }
     run->speed.started = heed_seconds();
     run->speed.first_step = run->trainer.step;
     return status;

@@ -47,9 +47,12 @@ static heed_status say_what_runs(heedi_run *run, heed_error *error) {
     heed_say(HEED_INFO, "model: %.3g million parameters, %.3g MB of activations a rank",
              1e-6 * (double)heed_model_params(run->trainer.model)->n_parameters,
              1e-6 * (double)heed_model_activation_bytes(run->trainer.model));
-    heed_say(HEED_INFO, "%d rank%s x %d thread%s on %d node%s, BLIS kernel %s, %.0f GF/s", comm->size,
+    char peak[32] = "";
+    if (isfinite(run->speed.peak))
+        snprintf(peak, sizeof peak, ", %.0f GF/s", 1e-9 * run->speed.peak);
+    heed_say(HEED_INFO, "%d rank%s x %d thread%s on %d node%s, BLIS kernel %s%s", comm->size,
              comm->size == 1 ? "" : "s", run->n_threads, run->n_threads == 1 ? "" : "s", comm->n_nodes,
-             comm->n_nodes == 1 ? "" : "s", heed_gemm_kernel(), 1e-9 * run->speed.peak);
+             comm->n_nodes == 1 ? "" : "s", heed_gemm_kernel(), peak);
     return HEED_OK;
 }
 

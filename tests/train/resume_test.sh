@@ -51,6 +51,6 @@ refuse() { # FOLDER STATUS WORDS [ARGUMENT...]
 refuse wider 78 "model.width = 50: run/checkpoints/step-00000005.h5 was made with 45" model.width=50
 refuse seed 78 "run.seed = 8" run.seed=8
 head -n 36 "$source_dir/data/moby-dick.txt" >other.txt
-"$driver" train config.ini run.dir=other data.text=other.txt train.steps=1 >/dev/null 2>&1
-refuse data 65 "not the tokens that" data.store=../other/tokens.h5
+train 1 1 other data.text=../other.txt train.steps=1
+refuse data 65 "not the tokens that" data.store=../other/run/tokens.h5
 refuse steps 0 "has its 5 steps already" train.steps=5

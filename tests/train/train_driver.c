@@ -53,7 +53,7 @@ static heed_status train(heed_comm *comm, int argc, char **argv, heed_error *err
     if (stop == 0)
         heed_train_request_stop();
     const heed_watch watch = {stop_after, &stop};
-    return heed_train(comm, &config, &watch, error);
+    return heed_train(comm, &config, stop == UINT64_MAX ? NULL : &watch, error);
 }
 
 static int newest(const char *folder) {
