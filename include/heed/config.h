@@ -71,7 +71,7 @@ typedef struct heed_config {
         char store[HEED_PATH_MAX]; /* token store; empty = run.dir/tokens.h5 */
         heed_tokenizer_kind tokenizer;
         double valid_share;
-        heed_task_kind task; /* instead of a text */
+        heed_task_kind task;                                       /* instead of a text */
         int64_t task_length, task_symbols, task_pairs, task_valid; /* 0: the task's own; valid in sequences */
     } data;
     struct {

@@ -15,7 +15,7 @@ ROOMS = {
     "base": (0, "arena log multiversion ragged real rng status version"),
     "engine": (1, "comm gemm store"),
     "config": (1, "config"),
-    "data": (2, "batch corpus tokenizer"),
+    "data": (2, "batch corpus task tokenizer"),
     "nn": (2, "nn/activation nn/attention nn/dropout nn/embedding nn/linear nn/loss nn/norm"),
     "model": (3, "gradient model params sample"),
     "record": (4, "attention_log checkpoint metrics"),
