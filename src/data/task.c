@@ -104,7 +104,7 @@ static heed_status plan(heed_task *task, heed_error *error) {
 }
 
 heed_status heed_task_create(heed_task **out, const heed_task_settings *settings, heed_error *error) {
-    HEED_CHECK(settings->kind > HEED_NO_TASK && (size_t)settings->kind < sizeof tasks / sizeof *tasks);
+    HEED_CHECK(settings->kind > HEED_NO_TASK && (size_t)settings->kind < sizeof tasks / sizeof tasks[0]);
     *out = NULL;
     heed_task *task = calloc(1, sizeof *task);
     if (!task)
