@@ -13,8 +13,10 @@
 /* Logits z = x weight^T and loss[r] = weight_of[r] * (log sum_v exp z[v] - z[target[r]]), in nats, block by block.
  * With d_z = weight_of[r] * (softmax(z) - onehot(target)), also d_x = d_z weight unless d_x is NULL, and
  * d_weight = d_z^T x, the blocks added in order, unless d_weight is NULL; both are overwritten.
- * Shapes: x, d_x (rows, width); weight, d_weight (vocab, width); loss, target, weight_of (rows); logits: scratch of
- * min(rows, HEED_LOSS_BLOCK) * vocab reals. rows may be 0 (d_weight becomes 0). Not collective. Cannot fail. */
+ * Shapes: x, d_x (rows, width); weight, d_weight (vocab, width); loss, target, weight_of (rows); logits: min(rows,
+ * HEED_LOSS_BLOCK) * vocab reals, overwritten; afterwards it holds d_z of the last block, which is all of them when
+ * rows
+ * <= HEED_LOSS_BLOCK. rows may be 0 (d_weight becomes 0). Not collective. Cannot fail. */
 void heed_classifier_loss(real *loss, real *d_x, real *d_weight, real *logits, const real *x, const real *weight,
                           const int32_t *target, const real *weight_of, size_t rows, size_t width, size_t vocab);
 
