@@ -1,6 +1,7 @@
 /* Memory is planned for the largest batch of this rank when the batcher is created. Probes have memory of their own,
  * since their number is the caller's. */
 #include "heed/batch.h"
+#include "heed/stage.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -194,6 +195,7 @@ static heed_status deal(heed_batcher *batcher, heedi_set set, uint64_t round, ui
 }
 
 heed_status heed_batcher_train(heed_batcher *batcher, uint64_t step, heed_batch *batch, heed_error *error) {
+    HEED_IN_STAGE(BATCH);
     const heedi_sequences *sequences = batcher->sequences;
     if (sequences->n_train == 0)
         return sequences->verbs->fail_untrained(sequences, error);

@@ -17,6 +17,7 @@
 #include "heed/arena.h"
 #include "heed/comm.h"
 #include "heed/log.h"
+#include "heed/stage.h"
 
 static const char choice[] = "BLIS_ARCH_TYPE"; /* BLIS's own environment variable: a number of its enum arch_t */
 static const double flops_per_thread = 1 << 18;
@@ -219,6 +220,7 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
         return;
     const uint64_t flops = 2 * (uint64_t)m * n * k;
     atomic_fetch_add_explicit(&gemm.flops, flops, memory_order_relaxed);
+    heed_stage_work((double)flops);
     multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c,
              threads_for((double)flops, gemm.n_threads));
 }

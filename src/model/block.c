@@ -13,10 +13,12 @@
 #include "heed/nn/activation.h"
 #include "heed/nn/attention.h"
 #include "heed/nn/embedding.h"
+#include "heed/stage.h"
 
 /* --- the residual stream ---------------------------------------------------------------------------------------- */
 
 static void add_branch(const heedi_pass *pass, real *sum, const real *x, const real *branch) {
+    HEED_IN_STAGE(RESIDUAL);
     heedi_add(sum, x, branch, pass->batch->rows.n_rows * (size_t)pass->config->model.width);
 }
 

@@ -7,6 +7,7 @@
 
 #include "add.h"
 #include "heed/arena.h"
+#include "heed/stage.h"
 
 #define MAX_TENSORS 4 /* summed at once */
 
@@ -157,6 +158,7 @@ static void sum_node(const sum *work, real *const *d, size_t first, size_t count
     real *next = scratch + work->gradient->scratch_size;
     sum_node(work, d, first, left, next);
     sum_node(work, right, first + left, count - left, next);
+    HEED_IN_STAGE(GRAINS);
     for (size_t t = 0; t < work->n_tensors; t++)
         heedi_add(d[t], d[t], right[t], work->size[t]);
 }

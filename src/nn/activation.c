@@ -3,6 +3,7 @@
 #include "heed/nn/activation.h"
 
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/parallel.h"
 
 #define TWICE_ROOT_TWO_OVER_PI ((real)1.59576912160573071176)
@@ -60,6 +61,7 @@ HEED_MULTIVERSION static void relu_backward(real *d_x, const real *d_y, const re
 }
 
 void heed_activation_forward(heed_activation kind, real *y, const real *x, size_t n) {
+    HEED_IN_STAGE(ACTIVATION);
 #pragma omp parallel if (n >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;
@@ -79,6 +81,7 @@ void heed_activation_forward(heed_activation kind, real *y, const real *x, size_
 }
 
 void heed_activation_backward(heed_activation kind, real *d_x, const real *d_y, const real *x, size_t n) {
+    HEED_IN_STAGE(D_ACTIVATION);
 #pragma omp parallel if (n >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;

@@ -11,6 +11,7 @@
 
 #include "heed/gemm.h"
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/attention_product.h"
 #include "nn/dropout.h"
 #include "nn/softmax.h"
@@ -185,6 +186,7 @@ static void forward_group(const heed_attention *attention, const heedi_dropout *
 void heed_attention_forward(const heed_attention *attention, real *output, real *log_sum, const real *query,
                             const real *key, const real *value, const heed_ragged *query_rows,
                             const heed_ragged *key_rows) {
+    HEED_IN_STAGE(ATTENTION);
     const size_t items = query_rows->n_sequences * attention->heads;
     heedi_dropout dropout;
     heedi_dropout_init(&dropout, attention->dropout, attention->seed, attention->site, attention->step);
@@ -195,12 +197,15 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
         const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
         copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
+        size_t pairs = 0; /* of a query and a key */
         for (size_t first = 0; first < it.n_queries; first += HEEDI_LANES) {
             const group g = group_at(attention, &it, first);
+            pairs += g.n * g.n_keys;
             forward_group(attention, &dropout, &w, &it, &g, output + it.output_at + first * it.output_stride,
                           log_sum + it.log_sum_at + first * attention->heads,
                           query + it.query_at + first * attention->query_stride);
         }
+        heed_stage_work(4.0 * (double)(pairs * attention->head_width));
     }
 }
 
@@ -287,6 +292,7 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
                              const real *d_output, const real *output, const real *log_sum, const real *query,
                              const real *key, const real *value, const heed_ragged *query_rows,
                              const heed_ragged *key_rows) {
+    HEED_IN_STAGE(D_ATTENTION);
     const size_t items = query_rows->n_sequences * attention->heads, head_width = attention->head_width;
     heedi_dropout dropout;
     heedi_dropout_init(&dropout, attention->dropout, attention->seed, attention->site, attention->step);
@@ -299,13 +305,16 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
         memset(w.d_key, 0, keys * w.padded * sizeof(real));
         memset(w.d_value, 0, keys * w.padded * sizeof(real));
+        size_t pairs = 0;
         for (size_t first = 0; first < it.n_queries; first += HEEDI_LANES) {
             const group g = group_at(attention, &it, first);
+            pairs += g.n * g.n_keys;
             const size_t query_at = it.query_at + first * attention->query_stride;
             const size_t output_at = it.output_at + first * it.output_stride;
             backward_group(attention, &dropout, &w, &it, &g, d_query + query_at, d_output + output_at,
                            output + output_at, log_sum + it.log_sum_at + first * attention->heads, query + query_at);
         }
+        heed_stage_work(10.0 * (double)(pairs * head_width));
         put_rows(d_key + it.key_at, it.n_keys, head_width, attention->key_stride, w.d_key, w.padded);
         put_rows(d_value + it.key_at, it.n_keys, head_width, attention->key_stride, w.d_value, w.padded);
     }

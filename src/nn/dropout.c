@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/dropout.h"
 #include "nn/parallel.h"
 
@@ -88,6 +89,7 @@ HEED_MULTIVERSION static void drop_row(real *x, const heedi_dropout *dropout, ui
 }
 
 void heed_dropout(real *x, const heed_ragged *rows, size_t width, real p, uint64_t seed, uint32_t site, uint32_t step) {
+    HEED_IN_STAGE(DROPOUT);
     if (p == 0)
         return;
     heedi_dropout dropout;

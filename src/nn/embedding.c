@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/parallel.h"
 
 HEED_MULTIVERSION static void add_scaled(real *y, const real *x, real scale, size_t n) {
@@ -21,6 +22,7 @@ HEED_MULTIVERSION static void embed_row(real *y, const real *entry, const real *
 
 void heed_embedding_forward(real *y, const int32_t *token, const real *table, const real *positions,
                             const heed_ragged *rows, size_t width, real scale) {
+    HEED_IN_STAGE(EMBEDDING);
 #pragma omp parallel if (rows->n_rows * width >= HEEDI_WORTH_THREADS)
     {
         size_t from, to, s = 0;
@@ -37,6 +39,7 @@ void heed_embedding_forward(real *y, const int32_t *token, const real *table, co
 /* Rows may share a token, so threads divide the columns. */
 void heed_embedding_backward_table(real *d_table, const real *d_y, const int32_t *token, size_t first_row,
                                    size_t n_rows, size_t vocab, size_t width, real scale) {
+    HEED_IN_STAGE(D_EMBEDDING);
 #pragma omp parallel if ((vocab + n_rows) * width >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;
@@ -52,6 +55,7 @@ void heed_embedding_backward_table(real *d_table, const real *d_y, const int32_t
 
 void heed_embedding_backward_positions(real *d_positions, const real *d_y, const heed_ragged *rows, size_t grain,
                                        size_t time, size_t width) {
+    HEED_IN_STAGE(D_EMBEDDING);
 #pragma omp parallel if (time * width >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;

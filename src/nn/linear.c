@@ -4,10 +4,12 @@
 
 #include "heed/gemm.h"
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/parallel.h"
 
 void heed_linear_forward(real *y, const real *x, const real *weight, const real *bias, size_t rows, size_t in,
                          size_t out) {
+    HEED_IN_STAGE(LINEAR);
     if (rows == 0)
         return;
     if (bias) { /* the product then adds to it */
@@ -24,6 +26,7 @@ void heed_linear_forward(real *y, const real *x, const real *weight, const real 
 
 void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,
                                 bool add) {
+    HEED_IN_STAGE(D_INPUT);
     if (rows > 0)
         heed_gemm(false, false, rows, in, out, 1, d_y, out, weight, in, add ? 1 : 0, d_x, in);
 }
@@ -46,6 +49,7 @@ HEED_MULTIVERSION static void sum_rows(real *sum, const real *x, size_t rows, si
 
 void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, const real *d_y, size_t rows, size_t in,
                                  size_t out) {
+    HEED_IN_STAGE(D_WEIGHT);
     if (rows == 0)
         memset(d_weight, 0, out * in * sizeof *d_weight);
     else

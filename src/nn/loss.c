@@ -4,6 +4,7 @@
 
 #include "heed/gemm.h"
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/softmax.h"
 
 /* Rows [from, to) of a block: the loss, and logits become their own gradient. */
@@ -23,6 +24,7 @@ HEED_MULTIVERSION static void loss_rows(real *loss, real *logits, const int32_t 
 
 void heed_classifier_loss(real *loss, real *d_x, real *d_weight, real *logits, const real *x, const real *weight,
                           const int32_t *target, const real *weight_of, size_t rows, size_t width, size_t vocab) {
+    HEED_IN_STAGE(CLASSIFIER);
     if (rows == 0 && d_weight)
         memset(d_weight, 0, vocab * width * sizeof *d_weight);
     for (size_t first = 0; first < rows; first += HEED_LOSS_BLOCK) {

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 #include "nn/parallel.h"
 
 #ifdef HEED_DOUBLE
@@ -53,6 +54,7 @@ HEED_MULTIVERSION static void forward_rows(real *y, real *mean, real *rstd, cons
 
 void heed_norm_forward(real *y, real *mean, real *rstd, const real *x, const real *gain, const real *bias, size_t rows,
                        size_t width, real eps) {
+    HEED_IN_STAGE(NORM);
 #pragma omp parallel if (rows * width >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;
@@ -92,6 +94,7 @@ HEED_MULTIVERSION static void backward_rows(real *d_x, const real *d_y, const re
 
 void heed_norm_backward_input(real *d_x, const real *d_y, const real *x, const real *mean, const real *rstd,
                               const real *gain, size_t rows, size_t width, bool add) {
+    HEED_IN_STAGE(D_NORM);
 #pragma omp parallel if (rows * width >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;
@@ -120,6 +123,7 @@ HEED_MULTIVERSION static void backward_columns(real *d_gain, real *d_bias, const
 
 void heed_norm_backward_gain(real *d_gain, real *d_bias, const real *d_y, const real *x, const real *mean,
                              const real *rstd, size_t rows, size_t width) {
+    HEED_IN_STAGE(D_NORM);
 #pragma omp parallel if (rows * width >= HEEDI_WORTH_THREADS)
     {
         size_t from, to;

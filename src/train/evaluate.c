@@ -1,11 +1,13 @@
 #include <stdlib.h>
 
 #include "heed/arena.h"
+#include "heed/stage.h"
 #include "heed/train.h"
 #include "train/tally.h"
 
 heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
                           size_t max_batches, double *mean_loss, double *tokens, heed_error *error) {
+    HEED_IN_STAGE(EVALUATE);
     const size_t n_all = heed_batcher_eval_count(batcher);
     const size_t n_batches = max_batches && max_batches < n_all ? max_batches : n_all;
     heed_arena arena;

@@ -15,6 +15,7 @@
 #include "heed/arena.h"
 #include "heed/multiversion.h"
 #include "heed/optimizer.h"
+#include "heed/stage.h"
 #include "train/gradsync_plan.h"
 
 struct heed_gradsync {
@@ -43,8 +44,10 @@ static heed_exchange *exchange_of(heed_gradsync *sync, size_t bucket, size_t wav
 }
 
 static void start_bucket(heed_gradsync *sync, size_t b) {
+    HEED_IN_STAGE(EXCHANGE);
     const heedi_plan *plan = &sync->plan;
     const heedi_bucket *bucket = &plan->buckets[b];
+    heed_stage_departs((uint32_t)b);
     for (size_t wave = 0; wave < plan->n_waves; wave++) {
         const bool sends = wave < plan->own_partials;
         const real *partial = heed_gradient_partial(sync->gradient, sends ? wave : 0);
@@ -67,6 +70,7 @@ static void start_buckets(heed_gradsync *sync, bool all) {
 }
 
 static void tensor_is_ready(void *context, size_t tensor) {
+    HEED_IN_STAGE(EXCHANGE);
     heed_gradsync *sync = context;
     for (size_t b = 0; b < sync->plan.n_buckets; b++)
         if (heedi_bucket_holds(&sync->plan.buckets[b], &sync->params->tensors[tensor]))
@@ -129,6 +133,7 @@ static real *total_of(heed_gradsync *sync, const heedi_bucket *bucket) {
 }
 
 static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
+    HEED_IN_STAGE(TREE);
     real *total = total_of(sync, bucket);
 #pragma omp parallel for schedule(static) num_threads(sync->n_threads)
     for (size_t block = 0; block < bucket->own_count; block += HEED_BLOCK) {
@@ -142,6 +147,7 @@ static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
 
 /* The bucket of a tied row lies, by construction, inside one bucket of the parameters and has the same owners. */
 static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
+    HEED_IN_STAGE(TREE);
     const size_t parameter = tied->parameter + tied->own_first;
     real *total = heed_gradient_partial(sync->gradient, 0) + parameter;
     const real *more = total_of(sync, tied);
@@ -166,6 +172,7 @@ static double sum_of_squares(const real *x) {
 }
 
 static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
+    HEED_IN_STAGE(CLIP);
     const size_t n_blocks = sync->params->n_elements / HEED_BLOCK;
     memset(sync->block_sum, 0, n_blocks * sizeof *sync->block_sum);
     for (size_t b = 0; b < sync->plan.n_buckets; b++) {
@@ -179,6 +186,7 @@ static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm
             block_sum[i] = sum_of_squares(total + i * HEED_BLOCK);
     }
     /* every block has one owner: the sum over ranks is exact */
+    heed_stage_enter(HEED_STAGE_AGREE);
     const heed_status status = heed_comm_sum(sync->comm, sync->block_sum, n_blocks, error);
     double sum = 0.0;
     for (size_t i = 0; i < n_blocks; i++)
@@ -187,14 +195,20 @@ static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm
     return status;
 }
 
+static heed_status wait_for_bucket(heed_gradsync *sync, size_t b) {
+    HEED_IN_STAGE(WAIT);
+    for (size_t wave = 0; wave < sync->plan.n_waves && sync->error.status == HEED_OK; wave++)
+        heed_exchange_wait(sync->comm, exchange_of(sync, b, wave), &sync->error);
+    heed_stage_arrives((uint32_t)b);
+    return sync->error.status;
+}
+
 heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
     const heedi_plan *plan = &sync->plan;
     if (plan->size > 1) {
         start_buckets(sync, true);
         for (size_t b = plan->n_buckets; b-- > 0;) {
-            for (size_t wave = 0; wave < plan->n_waves && sync->error.status == HEED_OK; wave++)
-                heed_exchange_wait(sync->comm, exchange_of(sync, b, wave), &sync->error);
-            if (sync->error.status != HEED_OK)
+            if (wait_for_bucket(sync, b) != HEED_OK)
                 return *error = sync->error, sync->error.status;
             complete_tree(sync, &plan->buckets[b]);
         }
@@ -218,6 +232,7 @@ heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scal
         heed_optimizer_update(sync->config, sync->params, weights, first, bucket->own_count, total_of(sync, bucket),
                               sync->m ? sync->m + bucket->moment : NULL, sync->v ? sync->v + bucket->moment : NULL,
                               scale, learning_rate, step);
+        HEED_IN_STAGE(RETURN);
         if (sync->plan.size > 1)
             status = heed_comm_allgather(sync->comm, weights + first, weights + bucket->parameter, bucket->shard_bytes,
                                          bucket->shard_offset, error);

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "heed/multiversion.h"
+#include "heed/stage.h"
 
 enum { CHUNK = 4 * HEED_BLOCK }; /* elements a thread takes at once */
 
@@ -102,6 +103,7 @@ static rule make_rule(const heed_config *config, bool decays, double scale, doub
 void heed_optimizer_update(const heed_config *config, const heed_params *params, real *weights, size_t first,
                            size_t count, const real *g, real *m, real *v, double gradient_scale, double learning_rate,
                            uint64_t step) {
+    HEED_IN_STAGE(UPDATE);
     const rule still = make_rule(config, false, gradient_scale, learning_rate, step);
     const rule decaying = make_rule(config, true, gradient_scale, learning_rate, step);
     for (size_t i = 0; i < params->n_tensors; i++) {

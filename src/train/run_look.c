@@ -5,6 +5,8 @@
 
 #include "train/run.h"
 
+#include "heed/stage.h"
+
 enum { N_SUMS = HEED_N_STATISTICS + 1 }; /* and the number of queries */
 
 static size_t n_heads(const heed_config *config) {
@@ -62,6 +64,7 @@ bool heedi_look_begin(heedi_run *run) {
 }
 
 heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error) {
+    HEED_IN_STAGE(LOOK);
     heed_model_observe(run->trainer.model, NULL, NULL);
     const heed_status status =
         heed_comm_sum(run->comm, run->look.statistics.per_sequence, run->look.per_sequence_size, error);

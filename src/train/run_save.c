@@ -2,6 +2,7 @@
 
 #include "heed/log.h"
 #include "heed/optimizer.h"
+#include "heed/stage.h"
 #include "train/run.h"
 
 heed_status heedi_save_open(heedi_run *run, heed_error *error) {
@@ -30,6 +31,7 @@ heed_status heedi_save_open(heedi_run *run, heed_error *error) {
 }
 
 heed_status heedi_save(heedi_run *run, heed_error *error) {
+    HEED_IN_STAGE(SAVE);
     heed_error failed = HEED_ERROR_INIT;
     const bool root = run->comm->rank == 0;
     if (root && heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK) {

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "heed/stage.h"
 #include "heed/train.h"
 
 enum { FAILURES, STOPS, COUNTS }; /* behind the losses */
@@ -22,6 +23,7 @@ double *heedi_tally_begin(double *tally, const heed_config *config, const heed_b
 
 heed_status heedi_tally_sum(double *tally, const heed_config *config, heed_comm *comm, const heed_error *failed,
                             bool *stop, double *loss, heed_error *error) {
+    HEED_IN_STAGE(AGREE);
     const size_t n_sequences = (size_t)config->train.batch;
     tally[n_sequences + FAILURES] = failed->status != HEED_OK;
     tally[n_sequences + STOPS] = *stop;

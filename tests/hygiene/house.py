@@ -12,7 +12,7 @@ import sys
 
 # The one table of floors: room -> (floor, public headers under include/heed/).
 ROOMS = {
-    "base": (0, "arena log multiversion ragged real rng status version"),
+    "base": (0, "arena log multiversion ragged real rng stage status version"),
     "engine": (1, "comm gemm store"),
     "config": (1, "config"),
     "data": (2, "batch corpus task tokenizer"),
