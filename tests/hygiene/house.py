@@ -18,9 +18,9 @@ ROOMS = {
     "data": (2, "batch corpus task tokenizer"),
     "nn": (2, "nn/activation nn/attention nn/dropout nn/embedding nn/linear nn/loss nn/norm"),
     "model": (3, "gradient model params sample"),
-    "record": (4, "attention_log checkpoint metrics"),
+    "record": (4, "attention_log change_point checkpoint metrics"),
     "train": (5, "gradsync optimizer schedule train"),
-    "probe": (6, ""),
+    "probe": (6, "statistics verdict"),
     "report": (6, ""),
     "cli": (7, ""),
 }
