@@ -2,18 +2,17 @@
 #ifndef HEEDI_BLOCK_H
 #define HEEDI_BLOCK_H
 
-#include "layer.h"
+#include "attention_layer.h"
 
 /* One block and its activations. All are (rows, width) unless said otherwise. In a model that does not train, blocks
  * share them, and input, middle and output are the same array. */
 typedef struct heedi_block {
     size_t layer;
     heedi_norm norm1, norm2;
-    heedi_linear qkv, out, up, down;
+    heedi_attention_layer attention;
+    heedi_linear up, down;
     real *input, *middle, *output; /* the residual stream before, between and after the two branches */
     real *norm1_y, *norm1_mean, *norm1_rstd;
-    real *heads;               /* (rows, 3 width): queries, keys, values */
-    real *attention, *log_sum; /* log_sum (rows, heads) */
     real *norm2_y, *norm2_mean, *norm2_rstd;
     real *hidden,
         *active; /* (rows, hidden), before and after the activation; for training, hidden has room for heads */

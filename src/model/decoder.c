@@ -21,9 +21,7 @@ static void place_block(heedi_block *block, heedi_placer *placer, const heed_con
     block->norm1_y = heedi_place(placer, rows, width);
     block->norm1_mean = heedi_place(placer, rows, 1);
     block->norm1_rstd = heedi_place(placer, rows, 1);
-    block->heads = heedi_place(placer, rows, 3 * width);
-    block->attention = heedi_place(placer, rows, width);
-    block->log_sum = heedi_place(placer, rows, (size_t)config->model.heads);
+    heedi_attention_layer_place(&block->attention, placer, config, rows);
     block->norm2_y = heedi_place(placer, rows, width);
     block->norm2_mean = heedi_place(placer, rows, 1);
     block->norm2_rstd = heedi_place(placer, rows, 1);
@@ -42,7 +40,9 @@ static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const hee
             place_block(block, placer, config, shape);
         else
             *block = decoder->blocks[0];
-        block->layer = i;
+        block->layer = block->attention.layer = i;
+        block->attention.causal = true;
+        block->attention.site = HEEDI_DROP_WEIGHTS(i);
         block->input = stream;
         block->middle = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
         block->output = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
@@ -97,10 +97,8 @@ static void bind_block(heedi_block *block, const heed_params *params, const real
     const int layer = (int)block->layer;
     snprintf(name, sizeof name, "block.%d.norm1", layer);
     block->norm1 = heedi_norm_find(params, weights, name);
-    snprintf(name, sizeof name, "block.%d.attention.qkv", layer);
-    block->qkv = heedi_linear_find(params, weights, name);
-    snprintf(name, sizeof name, "block.%d.attention.out", layer);
-    block->out = heedi_linear_find(params, weights, name);
+    snprintf(name, sizeof name, "block.%d.attention", layer);
+    heedi_attention_layer_bind(&block->attention, params, weights, name);
     snprintf(name, sizeof name, "block.%d.norm2", layer);
     block->norm2 = heedi_norm_find(params, weights, name);
     snprintf(name, sizeof name, "block.%d.mlp.up", layer);
