@@ -19,8 +19,10 @@ typedef struct heed_comm {
     int node, n_nodes;          /* nodes are numbered by their first rank */
     int local_rank, local_size; /* on this node */
     char host[256];
-    struct heedi_comm *engine; /* MPI's side of it */
+    struct heedi_comm *engine;      /* MPI's side of it */
+    struct heed_watchdog *watchdog; /* heed/watchdog.h; NULL: none */
 } heed_comm;
+typedef struct heed_watchdog heed_watchdog;
 
 /* Starts MPI (thread level FUNNELED: only the thread that called open may call the verbs) and orders the ranks.
  * Without mpirun: one rank. Errors: HEED_PEER. Ownership: heed_comm_close, which ends MPI. Collective. */
@@ -32,7 +34,8 @@ const char *heed_comm_library(void);
 
 /* The agreement point of the error rule. Each rank brings its own error (status HEED_OK when all is well); afterwards
  * every rank holds the error of the lowest failing rank, with error->rank set. Returns the agreed status. A rank that
- * failed never skips a collective: it comes here. Collective. */
+ * failed never skips a collective: it comes here; only a rank whose error is HEED_PEER passes, since agreement is then
+ * impossible, and the program ends all ranks. Collective. */
 heed_status heed_comm_agree(heed_comm *comm, heed_error *error);
 
 heed_status heed_comm_barrier(heed_comm *comm, heed_error *error);
@@ -73,5 +76,9 @@ double heed_seconds(void);
 /* Ends all ranks at once, when agreement is impossible. exit_status is not 0 and below 126. Never returns. Not
  * collective. */
 void heed_comm_abort(heed_comm *comm, int exit_status) __attribute__((noreturn));
+
+/* Ends this process alone, from any thread, without a word to MPI: for the watchdog, whose main thread may wait in MPI
+ * for ever. A launcher then ends the others. */
+void heed_comm_leave(int exit_status) __attribute__((noreturn));
 
 #endif

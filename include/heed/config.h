@@ -16,7 +16,7 @@
 #include "heed/status.h"
 
 #define HEED_PATH_MAX 1024
-#define HEED_CONFIG_MAX_FIELDS 64
+#define HEED_CONFIG_MAX_FIELDS 128
 
 typedef enum heed_model_kind { HEED_DECODER } heed_model_kind;
 typedef enum heed_positions { HEED_LEARNED, HEED_SINUSOIDAL, HEED_ROTARY, HEED_NO_POSITIONS } heed_positions;
@@ -84,6 +84,7 @@ typedef struct heed_config {
         int64_t warmup, decay; /* steps; decay: length of WSD's last phase */
         double clip;           /* 0 = off */
         int64_t threads;       /* a rank; 0 = cores / ranks on the node */
+        double watchdog;       /* seconds; 0 = off */
         char init_from[HEED_PATH_MAX];
     } train;
     struct {

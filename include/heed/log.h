@@ -1,12 +1,13 @@
 /* Messages for people. Results and figures go to files; this is the running commentary on stderr and in the run's
- * log.txt. One rank speaks (rank 0); other ranks' messages are dropped unless they warn. */
+ * log.txt. One rank speaks (rank 0); other ranks' messages are dropped unless they warn. HEED_ERROR
+ * is for those who end the program themselves: an error that is returned is main's to print. */
 #ifndef HEED_LOG_H
 #define HEED_LOG_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
-typedef enum heed_level { HEED_DEBUG, HEED_INFO, HEED_WARNING } heed_level;
+typedef enum heed_level { HEED_DEBUG, HEED_INFO, HEED_WARNING, HEED_ERROR } heed_level;
 
 /* Sets who is speaking, and the level from which on lines are shown. Not collective. */
 void heed_log_setup(int rank, heed_level shown);

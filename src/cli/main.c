@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "heed/log.h"
 
@@ -125,6 +126,15 @@ static void say_error(const heed_error *error) {
             error->hint[0] ? ")" : "");
 }
 
+/* Communication failed here, perhaps on this rank alone, while others wait for it: this rank ends them. Where all saw
+ * it, rank 0 speaks first, and for all. */
+static void give_up(heed_comm *comm, const heed_error *error) {
+    if (comm->rank != 0)
+        sleep(1);
+    say_error(error);
+    heed_comm_abort(comm, heed_status_exit(error->status));
+}
+
 /* What was printed has arrived, or it is an error like any other. */
 static void finish_output(heed_error *error) {
     if ((fflush(stdout) != 0 || ferror(stdout)) && error->status == HEED_OK)
@@ -142,8 +152,8 @@ int main(int argc, char **argv) {
     if (command && (command->all_ranks || cli.rank == 0))
         command->run(&cli, &error);
     finish_output(&error);
-    if (cli.comm)
-        heed_comm_agree(cli.comm, &error);
+    if (cli.comm && heed_comm_agree(cli.comm, &error) == HEED_PEER)
+        give_up(cli.comm, &error);
     if (error.status != HEED_OK && cli.rank == 0)
         say_error(&error);
     free(cli.arguments);

@@ -112,6 +112,8 @@ const heedi_field heedi_fields[] = {
      .meaning = "longest gradient (norm over all weights); a longer one is scaled down to it; 0: off"},
     {INT(train, threads, 0, 0, 4096), .resumable = true, .unit = "threads a rank",
      .meaning = "0: the node's cores divided by the ranks on it"},
+    {REAL(train, watchdog, 600, 0, 1e6), .resumable = true, .unit = "s",
+     .meaning = "within which all ranks end when one is lost or hangs; it must be longer than the longest part of a step; 0: off"},
     {TEXT(train, init_from, ""), .unit = "",
      .meaning = "checkpoint whose weights a new run starts from; empty: random weights"},
 

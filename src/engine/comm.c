@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "heed/arena.h"
+#include "heed/watchdog.h"
 
 size_t heedi_comm_most_bytes = (size_t)1 << 30;
 
@@ -162,6 +163,7 @@ void heed_comm_close(heed_comm *comm) {
     if (!comm)
         return;
     struct heedi_comm *engine = comm->engine;
+    heed_watchdog_stop(comm);
     while (engine->free_exchanges) {
         struct heedi_exchange *exchange = engine->free_exchanges;
         engine->free_exchanges = exchange->next;
@@ -184,9 +186,15 @@ void heed_comm_abort(heed_comm *comm, int exit_status) {
     _exit(exit_status);
 }
 
+void heed_comm_leave(int exit_status) {
+    _exit(exit_status);
+}
+
 /* --- agreement and collectives ---------------------------------------------------------------------------------- */
 
 heed_status heed_comm_agree(heed_comm *comm, heed_error *error) {
+    if (error->status == HEED_PEER) /* the others may be in the call that failed here: agreement is impossible */
+        return HEED_PEER;
     int mine = error->status ? comm->rank : comm->size, lowest;
     heed_error lost = HEED_ERROR_INIT;
     if (heedi_comm_check(MPI_Allreduce(&mine, &lowest, 1, MPI_INT, MPI_MIN, comm->engine->all), "MPI_Allreduce",

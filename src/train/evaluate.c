@@ -3,6 +3,7 @@
 #include "heed/arena.h"
 #include "heed/stage.h"
 #include "heed/train.h"
+#include "heed/watchdog.h"
 #include "train/tally.h"
 
 heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
@@ -22,6 +23,7 @@ heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model
         heed_batch batch = {0};
         bool stop = false;
         double loss;
+        heed_watchdog_mark(comm, 0);
         heed_batcher_eval(batcher, i, &batch, &failed);
         double *sequence_loss = heedi_tally_begin(tally, config, &batch);
         if (failed.status == HEED_OK) {

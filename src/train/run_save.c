@@ -3,6 +3,7 @@
 #include "heed/log.h"
 #include "heed/optimizer.h"
 #include "heed/stage.h"
+#include "heed/watchdog.h"
 #include "train/run.h"
 
 heed_status heedi_save_open(heedi_run *run, heed_error *error) {
@@ -32,6 +33,7 @@ heed_status heedi_save_open(heedi_run *run, heed_error *error) {
 
 heed_status heedi_save(heedi_run *run, heed_error *error) {
     HEED_IN_STAGE(SAVE);
+    heed_watchdog_mark(run->comm, run->trainer.step);
     heed_error failed = HEED_ERROR_INIT;
     const bool root = run->comm->rank == 0;
     if (root && heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK) {

@@ -6,6 +6,7 @@
 
 #include "heed/gemm.h"
 #include "heed/log.h"
+#include "heed/watchdog.h"
 #include "train/run.h"
 
 static volatile sig_atomic_t stop_requested;
@@ -21,6 +22,10 @@ static heed_status start_engine(heedi_run *run, heed_error *error) {
     double level = -(double)heed_gemm_best();
     const heed_status status = heed_comm_max(run->comm, &level, 1, error);
     return status == HEED_OK ? heed_gemm_open((heed_gemm_level)-level, run->n_threads, error) : status;
+}
+
+static heed_status start_watchdog(heedi_run *run, heed_error *error) {
+    return heed_watchdog_start(run->comm, run->config->train.watchdog, error);
 }
 
 static heed_status create_model(heedi_run *run, heed_error *error) {
@@ -59,10 +64,10 @@ static heed_status say_what_runs(heedi_run *run, heed_error *error) {
 typedef heed_status part(heedi_run *run, heed_error *error);
 
 static part *const opening[] = {
-    heedi_threads_choose, start_engine,    heedi_folder_open, heedi_resume_find,   heedi_resume_share,
-    heedi_data_prepare,   heedi_data_open, heedi_probes_open, create_model,        create_sync,
-    heedi_look_open,      heedi_save_open, heedi_resume_load, heedi_resume_spread, heedi_folder_describe,
-    heedi_speed_open,     say_what_runs,
+    heedi_threads_choose,  start_watchdog,     start_engine,    heedi_folder_open, heedi_resume_find,
+    heedi_resume_share,    heedi_data_prepare, heedi_data_open, heedi_probes_open, create_model,
+    create_sync,           heedi_look_open,    heedi_save_open, heedi_resume_load, heedi_resume_spread,
+    heedi_folder_describe, heedi_speed_open,   say_what_runs,
 };
 
 static bool has_all_steps(const heedi_run *run) {
@@ -79,6 +84,7 @@ static heed_status open_run(heedi_run *run, heed_error *error) {
 }
 
 static void close_run(heedi_run *run) {
+    heed_watchdog_stop(run->comm);
     heedi_save_close(run); /* waits for a checkpoint under way */
     heedi_look_close(run);
     heed_gradsync_destroy(run->trainer.sync);
@@ -135,6 +141,7 @@ static heed_status step_and_record(heedi_run *run, heed_error *error) {
     heed_step_result result;
     const bool looks = heedi_look_begin(run);
     const double start = heed_seconds();
+    heed_watchdog_mark(run->comm, trainer->step + 1);
     trainer->stop = stop_requested;
     heed_status status = heed_step(trainer, &result, error);
     const double seconds = heed_seconds() - start;
