@@ -19,6 +19,16 @@
 #define HEED_CONFIG_MAX_FIELDS 128
 
 typedef enum heed_model_kind { HEED_DECODER } heed_model_kind;
+typedef enum heed_attend { /* model.attention; heed/variant.h says what each may use */
+                           HEED_ATTEND_SOFTMAX,
+                           HEED_ATTEND_UNIFORM,
+                           HEED_ATTEND_POSITION,
+                           HEED_ATTEND_CONTENT,
+                           HEED_ATTEND_RANDOM,
+                           HEED_ATTEND_WINDOW,
+                           HEED_ATTEND_NONE,
+                           HEED_ATTEND_MLP
+} heed_attend;
 typedef enum heed_positions { HEED_LEARNED, HEED_SINUSOIDAL, HEED_ROTARY, HEED_NO_POSITIONS } heed_positions;
 typedef enum heed_norm_place { HEED_PRE_NORM } heed_norm_place;
 typedef enum heed_activation { HEED_GELU, HEED_GELU_TANH, HEED_RELU } heed_activation;
@@ -57,6 +67,8 @@ typedef struct heed_config {
         heed_model_kind kind;
         int64_t layers, heads, width, hidden,
             time; /* hidden: feed-forward width, 0 = 4 width; time: context length in tokens */
+        heed_attend attention;
+        int64_t window; /* tokens, of window and mlp; 0 = time */
         heed_positions positions;
         heed_norm_place norm;
         double norm_eps;

@@ -16,6 +16,7 @@
 #include "heed/batch.h"
 #include "heed/config.h"
 #include "heed/gradient.h"
+#include "heed/nn/attention.h"
 #include "heed/params.h"
 #include "heed/status.h"
 
@@ -31,6 +32,8 @@ typedef struct heed_attention_view {
     const heed_ragged *query_rows, *key_rows;
     const real *query, *key, *value; /* after rotary positions, if any */
     size_t stride;                   /* elements between rows of query, key, value */
+    const heed_attention *how;       /* how weights come of them; without dropout */
+    const heed_batch *batch;         /* whose rows these are */
     const real *output;              /* (rows, width) */
     const real *d_output;            /* gradient of the summed (not averaged) loss; NULL in an EVAL pass */
 } heed_attention_view;

@@ -79,6 +79,21 @@ static heed_status check_rotary(const heed_config *config, heed_error *error) {
     return heed_hint(error, "try model.width=%" PRId64, heads * (head_width + 1));
 }
 
+/* The network has one hidden layer, and no heads to log. */
+static heed_status check_network(const heed_config *config, heed_error *error) {
+    if (config->model.attention != HEED_ATTEND_MLP)
+        return HEED_OK;
+    if (config->model.layers > 1) {
+        clash(config, error, blamed(config, "model.attention", "model.layers"),
+              "the network without attention has one layer");
+        return heed_hint(error, "try model.layers=1, and model.hidden for its size");
+    }
+    if (config->log.attention_every == 0)
+        return HEED_OK;
+    clash(config, error, blamed(config, "model.attention", "log.attention_every"), "there is no attention to log");
+    return heed_hint(error, "try log.attention_every=0");
+}
+
 static heed_status check_rates(const heed_config *config, heed_error *error) {
     const heed_schedule_kind schedule = config->train.schedule;
     const bool uses_final = schedule == HEED_LINEAR || schedule == HEED_COSINE || schedule == HEED_WSD;
@@ -144,6 +159,7 @@ static const struct {
     {check_heads, "model.width=128 model.heads=5"},
     {check_grain, "train.batch=16 train.grain=3"},
     {check_rotary, "model.positions=rotary model.width=20 model.heads=4"},
+    {check_network, "model.attention=mlp model.layers=2"},
     {check_rates, "train.schedule=cosine train.peak_lr=1e-5 train.final_lr=1e-4"},
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_probes, "log.probes=0"},
@@ -176,6 +192,8 @@ heed_status heed_config_resolve(heed_config *config, heed_error *error) {
     }
     if (!config->run.dir[0])
         name_run(config);
+    if (config->model.window == 0)
+        config->model.window = config->model.time;
     if (config->model.hidden == 0)
         config->model.hidden = 4 * config->model.width;
     if (config->train.grain == 0) {

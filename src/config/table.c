@@ -37,6 +37,12 @@ const heedi_field heedi_fields[] = {
      .meaning = "width of the feed-forward layer inside each block; 0: 4 times model.width"},
     {INT(model, time, 64, 1, MAX_SIDE), .unit = "tokens",
      .meaning = "context: how far back a token can look"},
+    {CHOICE(model, attention, softmax, "softmax|uniform|position|content|random|window|none|mlp"), .unit = "",
+     .meaning = "what decides where a token looks. softmax: queries and keys; uniform: all it sees equally; position: a learned table of "
+                "places; content: queries and keys of tokens alone, without places; random: queries and keys that stay as initialised; "
+                "window: the last model.window tokens; none: itself alone; mlp: no attention, but a feed-forward layer over the window"},
+    {INT(model, window, 0, 0, MAX_SIDE), .unit = "tokens",
+     .meaning = "that attention window and mlp see, the present one among them; 0: model.time"},
     {CHOICE(model, positions, learned, "learned|sinusoidal|rotary|none"), .unit = "",
      .meaning = "how the model knows where a token stands: a learned table, fixed sines (Vaswani et al. 2017), rotated queries and "
                 "keys (Su et al. 2021), or not at all"},

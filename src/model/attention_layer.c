@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "content.h"
 #include "heed/nn/attention.h"
+#include "heed/nn/attention_table.h"
 #include "heed/nn/embedding.h"
 
 void heedi_attention_layer_place(heedi_attention_layer *layer, heedi_placer *placer, const heed_config *config,
                                  size_t rows) {
     const size_t width = (size_t)config->model.width;
+    layer->variant = heed_variant_of(config);
     layer->heads = heedi_place(placer, rows, 3 * width);
     layer->mixture = heedi_place(placer, rows, width);
     layer->log_sum = heedi_place(placer, rows, (size_t)config->model.heads);
@@ -27,6 +30,18 @@ void heedi_attention_layer_bind(heedi_attention_layer *layer, const heed_params 
                                 const char *name) {
     layer->qkv = find(params, weights, name, "qkv");
     layer->out = find(params, weights, name, "out");
+    if (layer->variant->table) {
+        char full[96];
+        snprintf(full, sizeof full, "%s.table", name);
+        layer->table_tensor = (size_t)heed_params_find(params, full);
+        layer->table = weights + params->tensors[layer->table_tensor].offset;
+    }
+}
+
+/* One step of Adam moves every number by about the learning rate. A score of queries and keys, a sum of head_width
+ * products, moves by more than that; a table's single number is given the same reach by a larger scale. */
+static double scale_of(const heed_variant *variant, size_t head_width) {
+    return variant->flat ? 0 : variant->table ? sqrt((double)head_width) : 1 / sqrt((double)head_width);
 }
 
 static heed_attention attention_of(const heedi_pass *pass, const heedi_attention_layer *layer) {
@@ -35,13 +50,16 @@ static heed_attention attention_of(const heedi_pass *pass, const heedi_attention
         .heads = heads,
         .head_width = width / heads,
         .causal = layer->causal,
-        .scale = (real)(1.0 / sqrt((double)(width / heads))),
+        .scale = (real)scale_of(layer->variant, width / heads),
         .query_stride = 3 * width,
         .key_stride = 3 * width,
         .dropout = pass->kind == HEED_PASS_TRAIN ? (real)pass->config->model.dropout : 0,
         .seed = (uint64_t)pass->config->run.seed,
         .site = layer->site,
         .step = pass->batch->step,
+        .window = heed_variant_window(pass->config),
+        .table = layer->table,
+        .table_head = layer->table ? heed_attention_table_size((size_t)pass->config->model.time) : 0,
         .scratch = pass->attention_scratch,
     };
 }
@@ -49,7 +67,7 @@ static heed_attention attention_of(const heedi_pass *pass, const heedi_attention
 /* Turns queries and keys to their positions, or their gradients back. */
 static void rotate(const heedi_pass *pass, real *heads, bool inverse) {
     const size_t width = (size_t)pass->config->model.width, n_heads = (size_t)pass->config->model.heads;
-    if (pass->cosines)
+    if (pass->cosines && !pass->content)
         heed_rotary(heads, 3 * width, &pass->batch->rows, 2 * n_heads, width / n_heads, pass->cosines, pass->sines,
                     inverse);
 }
@@ -58,6 +76,8 @@ static void observe(const heedi_pass *pass, const heedi_attention_layer *layer, 
     const size_t width = (size_t)pass->config->model.width, heads = (size_t)pass->config->model.heads;
     if (!pass->observer)
         return;
+    heed_attention how = attention_of(pass, layer);
+    how.dropout = 0;
     const heed_attention_view view = {
         .kind = HEED_SELF_ATTENTION,
         .layer = layer->layer,
@@ -70,10 +90,46 @@ static void observe(const heedi_pass *pass, const heedi_attention_layer *layer, 
         .key = layer->heads + width,
         .value = layer->heads + 2 * width,
         .stride = 3 * width,
+        .how = &how,
+        .batch = pass->batch,
         .output = layer->mixture,
         .d_output = d_mixture,
     };
     pass->observer(pass->observer_context, &view);
+}
+
+/* Queries, keys and values of x, turned to their positions. */
+static void project(const heedi_pass *pass, const heedi_attention_layer *layer, const real *x) {
+    if (pass->content)
+        heedi_content_project(pass, &layer->qkv, layer->heads, x);
+    else
+        heedi_linear_forward(pass, &layer->qkv, layer->heads, x);
+    rotate(pass, layer->heads, false);
+}
+
+static void project_backward(const heedi_pass *pass, const heedi_attention_layer *layer, real *d_x, real *d_heads,
+                             const real *x) {
+    rotate(pass, d_heads, true);
+    if (pass->content)
+        heedi_content_project_backward(pass, &layer->qkv, d_x, d_heads, x);
+    else
+        heedi_linear_backward(pass, &layer->qkv, d_x, d_heads, x);
+}
+
+typedef struct table_leaf {
+    const heed_attention *attention;
+    const heedi_attention_layer *layer;
+    const heed_ragged *rows;
+    const real *d_mixture;
+} table_leaf;
+
+static void sum_table(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const table_leaf *leaf = context;
+    const size_t first = leaf->rows->first_of[grain], width = leaf->attention->heads * leaf->attention->head_width;
+    (void)first_row, (void)n_rows;
+    heed_attention_table_gradient(leaf->attention, d[0], leaf->d_mixture, leaf->layer->mixture,
+                                  leaf->layer->heads + 2 * width, leaf->rows, first,
+                                  leaf->rows->first_of[grain + 1] - first);
 }
 
 void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention_layer *layer, real *y, const real *x) {
@@ -81,8 +137,7 @@ void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention
     const heed_ragged *rows = &pass->batch->rows;
     const heed_attention attention = attention_of(pass, layer);
     const real *heads = layer->heads;
-    heedi_linear_forward(pass, &layer->qkv, layer->heads, x);
-    rotate(pass, layer->heads, false);
+    project(pass, layer, x);
     heed_attention_forward(&attention, layer->mixture, layer->log_sum, heads, heads + width, heads + 2 * width, rows,
                            rows);
     if (pass->kind == HEED_PASS_EVAL)
@@ -100,24 +155,30 @@ void heedi_attention_layer_backward(const heedi_pass *pass, const heedi_attentio
     observe(pass, layer, d_mixture);
     heed_attention_backward(&attention, d_heads, d_heads + width, d_heads + 2 * width, d_mixture, layer->mixture,
                             layer->log_sum, heads, heads + width, heads + 2 * width, rows, rows);
-    rotate(pass, d_heads, true);
-    heedi_linear_backward(pass, &layer->qkv, d_x, d_heads, x);
+    project_backward(pass, layer, d_x, d_heads, x);
+    table_leaf leaf = {&attention, layer, rows, d_mixture};
+    if (layer->table && pass->gradient)
+        heed_gradient_sum(pass->gradient, rows, &layer->table_tensor, 1, sum_table, &leaf);
 }
 
 /* One query over the cached keys and values, its own among them. */
 void heedi_attention_layer_next(const heedi_pass *pass, const heedi_attention_layer *layer, real *y, const real *x,
                                 real *cache, size_t position) {
     const size_t width = (size_t)pass->config->model.width;
-    const size_t first_row[2] = {0, position + 1};
+    heed_attention attention = attention_of(pass, layer);
+    const size_t window = attention.window, end = position + 1;
+    const size_t first_row[2] = {window > 0 && end > window ? end - window : 0, end};
     const heed_ragged *rows = &pass->batch->rows;
     heed_ragged key_rows = *rows;
-    key_rows.n_rows = key_rows.max_length = position + 1;
+    key_rows.n_rows = end;
+    key_rows.max_length = end - first_row[0];
     key_rows.first_row = first_row;
-    heed_attention attention = attention_of(pass, layer);
     attention.causal = false;
+    attention.window = 0;
+    if (attention.table)
+        attention.table += heed_attention_table_size(position);
     attention.key_stride = 2 * width;
-    heedi_linear_forward(pass, &layer->qkv, layer->heads, x);
-    rotate(pass, layer->heads, false);
+    project(pass, layer, x);
     memcpy(cache + position * 2 * width, layer->heads + width, 2 * width * sizeof(real));
     heed_attention_forward(&attention, layer->mixture, layer->log_sum, layer->heads, cache, cache + width, rows,
                            &key_rows);

@@ -3,16 +3,20 @@
 #ifndef HEEDI_ATTENTION_LAYER_H
 #define HEEDI_ATTENTION_LAYER_H
 
+#include "heed/variant.h"
 #include "layer.h"
 
 typedef struct heedi_attention_layer {
     size_t layer;  /* of its stack */
     uint32_t site; /* keys dropout on the weights */
     bool causal;
+    const heed_variant *variant;
     heedi_linear qkv, out;
-    real *heads;   /* (rows, 3 width): queries, keys, values */
-    real *mixture; /* (rows, width): what the heads drew from the values */
-    real *log_sum; /* (rows, heads) */
+    size_t table_tensor; /* of a variant with a table */
+    const real *table;   /* (heads, heed_attention_table_size) or NULL */
+    real *heads;         /* (rows, 3 width): queries, keys, values */
+    real *mixture;       /* (rows, width): what the heads drew from the values */
+    real *log_sum;       /* (rows, heads) */
 } heedi_attention_layer;
 
 void heedi_attention_layer_place(heedi_attention_layer *layer, heedi_placer *placer, const heed_config *config,

@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "heed/nn/attention.h"
+#include "heed/nn/attention_table.h"
 #include "heed/nn/embedding.h"
 #include "heed/nn/linear.h"
 #include "heed/nn/loss.h"
+#include "window_linear.h"
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
@@ -43,8 +45,9 @@ static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const hee
         block->layer = block->attention.layer = i;
         block->attention.causal = true;
         block->attention.site = HEEDI_DROP_WEIGHTS(i);
+        block->network = heed_variant_of(config)->network;
         block->input = stream;
-        block->middle = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
+        block->middle = shape->training && !block->network ? heedi_place(placer, shape->max_rows, width) : stream;
         block->output = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
         stream = block->output;
     }
@@ -57,6 +60,25 @@ static void place_positions(heedi_decoder *decoder, heedi_placer *placer, const 
     decoder->sinusoids = config->model.positions == HEED_SINUSOIDAL ? heedi_place(placer, time, width) : NULL;
     decoder->cosines = rotary ? heedi_place(placer, time, half_head) : NULL;
     decoder->sines = rotary ? heedi_place(placer, time, half_head) : NULL;
+}
+
+/* What the variant of attention needs at most. */
+static size_t scratch_size(const heed_config *config) {
+    const size_t width = (size_t)config->model.width, time = (size_t)config->model.time;
+    const size_t heads = (size_t)config->model.heads, window = heed_variant_window(config);
+    const heed_variant *variant = heed_variant_of(config);
+    return variant->network ? heedi_window_scratch(time, window ? window : time, width)
+           : variant->table ? heed_attention_table_scratch(time, heads)
+                            : heed_attention_scratch(time, width / heads);
+}
+
+/* Tokens without places, where the variant needs them. */
+static void place_content(heedi_decoder *decoder, heedi_placer *placer, const heedi_decoder_shape *shape) {
+    const heed_config *config = decoder->pass.config;
+    if (!heed_variant_of(config)->content)
+        return;
+    heedi_content_place(&decoder->content, placer, shape->max_rows, (size_t)config->model.width, shape->training);
+    decoder->pass.content = &decoder->content;
 }
 
 void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
@@ -74,7 +96,8 @@ void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const hee
     decoder->norm_rstd = heedi_place(placer, rows, 1);
     decoder->logits = heedi_place(placer, loss_rows, shape->vocab);
     decoder->loss = heedi_place(placer, rows, 1);
-    pass->attention_scratch = heedi_place(placer, heed_attention_scratch(time, width / (size_t)config->model.heads), 1);
+    pass->attention_scratch = heedi_place(placer, scratch_size(config), 1);
+    place_content(decoder, placer, shape);
     pass->branch = heedi_place(placer, rows, width);
     if (shape->training) {
         decoder->d_x = heedi_place(placer, rows, width);
@@ -95,10 +118,12 @@ static size_t find(const heed_params *params, const char *name) {
 static void bind_block(heedi_block *block, const heed_params *params, const real *weights) {
     char name[64];
     const int layer = (int)block->layer;
-    snprintf(name, sizeof name, "block.%d.norm1", layer);
-    block->norm1 = heedi_norm_find(params, weights, name);
-    snprintf(name, sizeof name, "block.%d.attention", layer);
-    heedi_attention_layer_bind(&block->attention, params, weights, name);
+    if (!block->network) {
+        snprintf(name, sizeof name, "block.%d.norm1", layer);
+        block->norm1 = heedi_norm_find(params, weights, name);
+        snprintf(name, sizeof name, "block.%d.attention", layer);
+        heedi_attention_layer_bind(&block->attention, params, weights, name);
+    }
     snprintf(name, sizeof name, "block.%d.norm2", layer);
     block->norm2 = heedi_norm_find(params, weights, name);
     snprintf(name, sizeof name, "block.%d.mlp.up", layer);
@@ -136,6 +161,8 @@ static void embed_forward(const heedi_decoder *decoder, const real *positions) {
     heed_embedding_forward(x, pass->batch->token, decoder->token, positions, &pass->batch->rows,
                            (size_t)pass->config->model.width, 1);
     heedi_drop(pass, x, HEEDI_DROP_EMBEDDING);
+    if (pass->content)
+        heedi_content_forward(pass, decoder->token);
 }
 
 /* Lists the tokens that occur: in a large vocabulary they are few, and the others' gradients are zero. */
@@ -177,6 +204,8 @@ static void embed_backward(heedi_decoder *decoder) {
     heedi_drop(pass, decoder->d_x, HEEDI_DROP_EMBEDDING);
     if (pass->config->model.positions == HEED_LEARNED)
         heed_gradient_sum(pass->gradient, &pass->batch->rows, &decoder->position_tensor, 1, sum_positions, decoder);
+    if (pass->content)
+        heedi_content_backward(pass, decoder->d_x);
     list_tokens(decoder);
     heed_gradient_sum_entries(pass->gradient, &pass->batch->rows, decoder->token_tensor, decoder->used, decoder->n_used,
                               sum_tokens, decoder);

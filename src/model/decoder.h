@@ -3,6 +3,7 @@
 #define HEEDI_DECODER_H
 
 #include "block.h"
+#include "content.h"
 
 typedef struct heedi_decoder {
     size_t vocab, n_blocks;
@@ -11,6 +12,7 @@ typedef struct heedi_decoder {
     const real *positions;                               /* (time, width): learned or sinusoidal, or NULL */
     real *sinusoids, *cosines, *sines;                   /* tables of fixed positions; NULL where not used */
     heedi_block *blocks;
+    heedi_content content; /* of a variant whose queries and keys know no places */
     heedi_norm norm;
     real *norm_y, *norm_mean, *norm_rstd;
     real *d_x;                      /* (rows, width): gradient of the residual stream */

@@ -3,6 +3,7 @@
 #include "layer.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "heed/nn/dropout.h"
 #include "heed/nn/linear.h"
@@ -34,8 +35,14 @@ heedi_linear heedi_linear_find(const heed_params *params, const real *weights, c
     const int weight = find(params, name, "weight"), bias = find(params, name, "bias");
     HEED_CHECK(weight >= 0);
     const heed_tensor *tensor = &params->tensors[weight];
-    heedi_linear linear = {{(size_t)weight}, 1, tensor->dims[1], tensor->dims[0], weights + tensor->offset, NULL};
+    heedi_linear linear = {.tensors = {(size_t)weight},
+                           .n_tensors = 1,
+                           .in = tensor->dims[1],
+                           .out = tensor->dims[0],
+                           .frozen = {tensor->frozen},
+                           .weight = weights + tensor->offset};
     if (bias >= 0) {
+        linear.frozen[1] = params->tensors[bias].frozen;
         linear.tensors[linear.n_tensors++] = (size_t)bias;
         linear.bias = weights + params->tensors[bias].offset;
     }
@@ -70,6 +77,8 @@ static void sum_linear(void *context, real *const *d, size_t first_row, size_t n
     (void)grain;
     heed_linear_backward_weight(d[0], linear->bias ? d[1] : NULL, leaf->x + first_row * linear->in,
                                 leaf->d_y + first_row * linear->out, n_rows, linear->in, linear->out);
+    for (size_t t = 0; t < linear->n_tensors; t++)
+        memset(d[t], 0, linear->frozen[t] * sizeof(real));
 }
 
 void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,

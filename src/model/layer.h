@@ -25,6 +25,7 @@ int32_t *heedi_place_indices(heedi_placer *placer, size_t n);
 typedef struct heedi_linear {
     size_t tensors[2], n_tensors;
     size_t in, out;
+    size_t frozen[2]; /* elements of each tensor, from its start on, whose gradient is 0 */
     const real *weight, *bias;
 } heedi_linear;
 typedef struct heedi_norm {
@@ -32,6 +33,8 @@ typedef struct heedi_norm {
     size_t width;
     const real *gain, *bias;
 } heedi_norm;
+
+typedef struct heedi_content heedi_content;
 
 /* What all layers of a pass share. */
 typedef struct heedi_pass {
@@ -42,6 +45,7 @@ typedef struct heedi_pass {
     const real *cosines, *sines; /* rotary tables from the first row's position on, or NULL */
     heed_attention_observer *observer;
     void *observer_context;
+    const heedi_content *content; /* tokens without places, for queries and keys; or NULL */
     real *attention_scratch;
     real *branch; /* (rows, width): what a branch adds to the residual stream, and its gradient */
 } heedi_pass;

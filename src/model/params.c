@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "heed/arena.h"
+#include "heed/nn/attention_table.h"
 #include "heed/rng.h"
+#include "heed/variant.h"
 
 #define START 16 /* elements: a tensor starts at a multiple */
 
@@ -47,18 +49,45 @@ static void add_norm(heed_params *params, bool bias, size_t width, const char *g
         add_vector(params, HEED_ROLE_BIAS, width, bias_format, layer);
 }
 
-static void add_block(heed_params *params, const heed_config *config, int layer) {
-    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
+/* The last tensor's first elements stay as initialised. */
+static void freeze(heed_params *params, const heed_variant *variant, size_t n) {
+    params->tensors[params->n_tensors - 1].frozen = variant->frozen ? n : 0;
+}
+
+/* A table of scores starts as zeros, and nothing pulls it back there: as a bias does. */
+static void add_attention(heed_params *params, const heed_config *config, int layer) {
+    const size_t width = (size_t)config->model.width, heads = (size_t)config->model.heads;
+    const heed_variant *variant = heed_variant_of(config);
     const bool bias = config->model.bias;
     add_norm(params, bias, width, "block.%d.norm1.gain", "block.%d.norm1.bias", layer);
+    if (variant->table)
+        add(params, HEED_ROLE_BIAS, (size_t[4]){heads, heed_attention_table_size((size_t)config->model.time)},
+            "block.%d.attention.table", layer);
     add_matrix(params, HEED_ROLE_MATRIX, 3 * width, width, "block.%d.attention.qkv.weight", layer);
-    if (bias)
+    freeze(params, variant, 2 * width * width);
+    if (bias) {
         add_vector(params, HEED_ROLE_BIAS, 3 * width, "block.%d.attention.qkv.bias", layer);
+        freeze(params, variant, 2 * width);
+    }
     add_matrix(params, HEED_ROLE_RESIDUAL, width, width, "block.%d.attention.out.weight", layer);
     if (bias)
         add_vector(params, HEED_ROLE_BIAS, width, "block.%d.attention.out.bias", layer);
+}
+
+/* How many tokens a network without attention reads at once. */
+static size_t network_window(const heed_config *config) {
+    const size_t window = heed_variant_window(config);
+    return window ? window : (size_t)config->model.time;
+}
+
+static void add_block(heed_params *params, const heed_config *config, int layer) {
+    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
+    const bool bias = config->model.bias, network = heed_variant_of(config)->network;
+    if (!network)
+        add_attention(params, config, layer);
     add_norm(params, bias, width, "block.%d.norm2.gain", "block.%d.norm2.bias", layer);
-    add_matrix(params, HEED_ROLE_MATRIX, hidden, width, "block.%d.mlp.up.weight", layer);
+    add_matrix(params, HEED_ROLE_MATRIX, hidden, network ? network_window(config) * width : width,
+               "block.%d.mlp.up.weight", layer);
     if (bias)
         add_vector(params, HEED_ROLE_BIAS, hidden, "block.%d.mlp.up.bias", layer);
     add_matrix(params, HEED_ROLE_RESIDUAL, width, hidden, "block.%d.mlp.down.weight", layer);
@@ -93,6 +122,7 @@ static void lay_out(heed_params *params) {
         tensor->offset = tensor->gradient = round_up(end, multiple);
         end = round_up(tensor->offset + tensor->size, multiple);
         params->n_parameters += tensor->size;
+        params->n_trained += tensor->size - tensor->frozen;
     }
     params->n_elements = params->n_gradient = round_up(end, HEED_BLOCK);
     for (size_t i = 0; i < params->n_tensors; i++) {
@@ -108,7 +138,10 @@ static void lay_out(heed_params *params) {
 /* A bound on the elements of the whole table, in double so that it cannot overflow. */
 static double size_bound(const heed_config *config, size_t vocab) {
     const double width = (double)config->model.width, hidden = (double)config->model.hidden;
-    const double block = 4 * width * width + 2 * width * hidden + 10 * width + hidden + 12 * START;
+    const double time = (double)config->model.time, heads = (double)config->model.heads;
+    const heed_variant *variant = heed_variant_of(config);
+    const double extra = variant->table ? heads * time * (time + 1) / 2 : variant->network ? time * width * hidden : 0;
+    const double block = 4 * width * width + 2 * width * hidden + 10 * width + hidden + extra + 13 * START;
     return 3 * (double)vocab * width + (double)config->model.time * width + (double)config->model.layers * block +
            8 * HEED_BLOCK;
 }
@@ -122,7 +155,7 @@ heed_status heed_params_create(heed_params **params, const heed_config *config, 
                   size_bound(config, vocab));
         return heed_hint(error, "lower model.width, model.layers or model.time");
     }
-    const size_t most = 16 + 12 * (size_t)config->model.layers;
+    const size_t most = 16 + 13 * (size_t)config->model.layers;
     heed_params *made = calloc(1, sizeof *made);
     heed_tensor *tensors = calloc(most, sizeof *tensors);
     if (!made || !tensors) {

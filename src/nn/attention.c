@@ -13,6 +13,7 @@
 #include "heed/multiversion.h"
 #include "heed/stage.h"
 #include "nn/attention_product.h"
+#include "nn/attention_table.h"
 #include "nn/dropout.h"
 #include "nn/softmax.h"
 
@@ -125,6 +126,13 @@ HEEDI_INLINE void hide_later_keys(real *score, const group *g) {
             score[j * HEEDI_LANES + l] = l < j - g->first ? (real)-INFINITY : score[j * HEEDI_LANES + l];
 }
 
+/* And none before the last `window` of these. Lanes without a query keep their scores: they must stay finite. */
+static void hide_earlier_keys(real *score, const group *g, size_t window) {
+    for (size_t l = 0; window > 0 && l < g->n; l++)
+        for (size_t j = 0; j + window <= g->first + l; j++)
+            score[j * HEEDI_LANES + l] = (real)-INFINITY;
+}
+
 /* The scores of a group become exp(score - largest), to be divided by sum[l]. Rows behind the last key become 0. */
 HEED_MULTIVERSION static void softmax_group(real *score, real sum[HEEDI_LANES], real log_sum[HEEDI_LANES],
                                             const group *g, bool causal) {
@@ -163,6 +171,7 @@ static void group_scores(const heed_attention *attention, const workspace *w, co
     heedi_transpose(w->query_transposed, w->query, w->padded);
     heedi_product(w->weights, HEEDI_LANES, (heedi_matrix){w->key, w->padded, 1}, w->query_transposed, HEEDI_LANES,
                   g->n_blocks, HEEDI_LANES, attention->head_width, false);
+    hide_earlier_keys(w->weights, g, attention->window);
 }
 
 static void forward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
@@ -189,6 +198,10 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
     HEED_IN_STAGE(ATTENTION);
     const size_t items = query_rows->n_sequences * attention->heads;
     heedi_dropout dropout;
+    if (attention->table) {
+        heedi_table_forward(attention, output, value, query_rows, key_rows);
+        return;
+    }
     heedi_dropout_init(&dropout, attention->dropout, attention->seed, attention->site, attention->step);
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < items; i++) {
@@ -295,6 +308,10 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
     HEED_IN_STAGE(D_ATTENTION);
     const size_t items = query_rows->n_sequences * attention->heads, head_width = attention->head_width;
     heedi_dropout dropout;
+    if (attention->table) {
+        heedi_table_backward(attention, d_query, d_key, d_value, d_output, query_rows, key_rows);
+        return;
+    }
     heedi_dropout_init(&dropout, attention->dropout, attention->seed, attention->site, attention->step);
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < items; i++) {

@@ -2,15 +2,23 @@
 #include "heed/gemm.h"
 #include "heed/multiversion.h"
 #include "heed/nn/attention.h"
+#include "nn/attention_table.h"
 #include "nn/softmax.h"
 
-HEED_MULTIVERSION static void softmax_row(real *score, size_t n_visible, size_t n_keys) {
+/* Keys [first, n_visible) are seen. */
+HEED_MULTIVERSION static void softmax_row(real *score, size_t first, size_t n_visible, size_t n_keys) {
     real log_sum;
-    const real scale = 1 / heedi_exp_row(score, n_visible, &log_sum);
-    for (size_t j = 0; j < n_visible; j++)
+    const real scale = 1 / heedi_exp_row(score + first, n_visible - first, &log_sum);
+    for (size_t j = 0; j < first; j++)
+        score[j] = 0;
+    for (size_t j = first; j < n_visible; j++)
         score[j] *= scale;
     for (size_t j = n_visible; j < n_keys; j++)
         score[j] = 0;
+}
+
+static size_t first_seen(const heed_attention *attention, size_t i) {
+    return attention->window > 0 && i >= attention->window ? i + 1 - attention->window : 0;
 }
 
 void heed_attention_inspect(const heed_attention *attention, real *weights, real *advantage, real *credit,
@@ -23,10 +31,15 @@ void heed_attention_inspect(const heed_attention *attention, real *weights, real
     const size_t keys_at = key_rows->first_row[sequence] * attention->key_stride + column;
     if (length == 0 || n_keys == 0)
         return;
-    heed_gemm(false, true, length, n_keys, head_width, attention->scale, query + row * attention->query_stride + column,
-              attention->query_stride, key + keys_at, attention->key_stride, 0, weights, n_keys);
-    for (size_t i = 0; i < length; i++)
-        softmax_row(weights + i * n_keys, attention->causal ? heedi_min(i + 1, n_keys) : n_keys, n_keys);
+    if (attention->table)
+        heedi_table_weights(attention, weights, head, length, n_keys);
+    else
+        heed_gemm(false, true, length, n_keys, head_width, attention->scale,
+                  query + row * attention->query_stride + column, attention->query_stride, key + keys_at,
+                  attention->key_stride, 0, weights, n_keys);
+    for (size_t i = 0; i < length && !attention->table; i++)
+        softmax_row(weights + i * n_keys, first_seen(attention, i),
+                    attention->causal ? heedi_min(i + 1, n_keys) : n_keys, n_keys);
     real *gain = advantage ? advantage : credit;
     if (!gain)
         return;
@@ -40,7 +53,7 @@ void heed_attention_inspect(const heed_attention *attention, real *weights, real
             dot = heedi_fma(g[i * width + c], o[i * width + c], dot);
         for (size_t j = 0; j < n_keys; j++) {
             const size_t at = i * n_keys + j;
-            gain[at] = j < n_visible ? gain[at] + dot : 0;
+            gain[at] = j < n_visible && j >= first_seen(attention, i) ? gain[at] + dot : 0;
             if (credit)
                 credit[at] = weights[at] * gain[at];
         }

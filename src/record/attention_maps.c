@@ -72,18 +72,12 @@ void heed_attention_maps_see(void *context, const heed_attention_view *view) {
     HEED_CHECK(probes <= maps->probes && view->heads == maps->heads && view->layer < maps->layers);
     HEED_CHECK(view->query_rows->max_length <= maps->time && view->d_output);
     heedi_worker_rest(&maps->worker);
-    const heed_attention attention = {.heads = view->heads,
-                                      .head_width = view->head_width,
-                                      .causal = view->causal,
-                                      .scale = 1 / (real)sqrt((double)view->head_width),
-                                      .query_stride = view->stride,
-                                      .key_stride = view->stride};
 #pragma omp parallel for schedule(dynamic)
     for (size_t item = 0; item < probes * view->heads; item++) {
         const size_t probe = item / view->heads, head = item % view->heads;
         const size_t length = heed_length(view->query_rows, probe);
         real *scratch = maps->scratch + (size_t)omp_get_thread_num() * HEEDI_N_MAPS * map;
-        heed_attention_inspect(&attention, scratch, scratch + map, scratch + 2 * map, view->d_output, view->output,
+        heed_attention_inspect(view->how, scratch, scratch + map, scratch + 2 * map, view->d_output, view->output,
                                view->query, view->key, view->value, view->query_rows, view->key_rows, probe, head);
         const size_t index = (probe * maps->layers + view->layer) * maps->heads + head;
         for (int k = 0; k < HEEDI_N_MAPS; k++)

@@ -42,7 +42,8 @@ HEEDI_INLINE real weighted(const real *a, const real *x, size_t n) {
     return fold(lane);
 }
 
-/* Adds the statistics of query i, whose n_visible scores become weights; gain holds u_ij, or is NULL. */
+/* Adds the statistics of a query at place i, counted from its first visible key on, whose n_visible scores become
+ * weights; gain holds u_ij, or is NULL. */
 HEED_MULTIVERSION static void add_query(double slot[SLOT], real *score, real *gain, size_t i, size_t n_visible) {
     const real most = largest(score, n_visible);
     real sum[LANES] = {0}, spread[LANES] = {0}, place[LANES] = {0}, credit[LANES] = {0};
@@ -73,27 +74,44 @@ HEED_MULTIVERSION static void add_query(double slot[SLOT], real *score, real *ga
     slot[HEED_CREDIT_SIZE] += (double)fold(credit);
 }
 
+/* Scores of queries [first, first + n) of a sequence for its first `seen` keys. */
+static void find_scores(real *score, const heed_attention_view *view, size_t sequence, size_t head, size_t first,
+                        size_t n, size_t seen) {
+    const heed_attention *how = view->how;
+    const size_t column = head * view->head_width, row = view->query_rows->first_row[sequence] + first;
+    if (!how->table) {
+        heed_gemm(false, true, n, seen, view->head_width, how->scale, view->query + row * how->query_stride + column,
+                  how->query_stride, view->key + view->key_rows->first_row[sequence] * how->key_stride + column,
+                  how->key_stride, 0, score, seen);
+        return;
+    }
+    for (size_t q = 0; q < n; q++) {
+        const size_t i = first + q;
+        for (size_t j = 0; j <= i; j++)
+            score[q * seen + j] = how->scale * how->table[head * how->table_head + i * (i + 1) / 2 + j];
+    }
+}
+
 static void see_item(double slot[SLOT], real *scratch, const heed_attention_view *view, size_t sequence, size_t head) {
     const size_t length = heed_length(view->query_rows, sequence), n_keys = heed_length(view->key_rows, sequence);
     const size_t column = head * view->head_width, width = view->heads * view->head_width;
-    const size_t row = view->query_rows->first_row[sequence], keys = view->key_rows->first_row[sequence] * view->stride;
-    const real scale = 1 / (real)sqrt((double)view->head_width);
+    const size_t row = view->query_rows->first_row[sequence], window = view->how->window;
+    const size_t keys = view->key_rows->first_row[sequence] * view->how->key_stride;
     real *score = scratch, *gain = view->d_output ? scratch + QUERIES * view->key_rows->max_length : NULL;
     for (int k = 0; k < SLOT; k++)
         slot[k] = 0;
     for (size_t first = 0; first < length && n_keys > 0; first += QUERIES) {
         const size_t n_queries = length - first < QUERIES ? length - first : QUERIES;
         const size_t last = first + n_queries, seen = view->causal && last < n_keys ? last : n_keys;
-        heed_gemm(false, true, n_queries, seen, view->head_width, scale,
-                  view->query + (row + first) * view->stride + column, view->stride, view->key + keys + column,
-                  view->stride, 0, score, seen);
+        find_scores(score, view, sequence, head, first, n_queries, seen);
         if (gain)
             heed_gemm(false, true, n_queries, seen, view->head_width, 1,
-                      view->d_output + (row + first) * width + column, width, view->value + keys + column, view->stride,
-                      0, gain, seen);
+                      view->d_output + (row + first) * width + column, width, view->value + keys + column,
+                      view->how->key_stride, 0, gain, seen);
         for (size_t q = 0; q < n_queries; q++) {
             const size_t i = first + q, n_visible = view->causal && i + 1 < seen ? i + 1 : seen;
-            add_query(slot, score + q * seen, gain ? gain + q * seen : NULL, i, n_visible);
+            const size_t from = window > 0 && i >= window ? i + 1 - window : 0, at = q * seen + from;
+            add_query(slot, score + at, gain ? gain + at : NULL, i - from, n_visible - from);
         }
     }
     if (!gain)

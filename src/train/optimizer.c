@@ -108,7 +108,7 @@ void heed_optimizer_update(const heed_config *config, const heed_params *params,
     const rule decaying = make_rule(config, true, gradient_scale, learning_rate, step);
     for (size_t i = 0; i < params->n_tensors; i++) {
         const heed_tensor *tensor = &params->tensors[i];
-        const size_t from = tensor->offset > first ? tensor->offset : first;
+        const size_t trained = tensor->offset + tensor->frozen, from = trained > first ? trained : first;
         const size_t tensor_end = tensor->offset + tensor->size, range_end = first + count;
         const size_t end = tensor_end < range_end ? tensor_end : range_end;
         if (tensor->tied_to >= 0 || from >= end)

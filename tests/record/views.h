@@ -2,6 +2,7 @@
 #ifndef HEED_TESTS_RECORD_VIEWS_H
 #define HEED_TESTS_RECORD_VIEWS_H
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "heed/model.h"
@@ -15,6 +16,7 @@
 
 typedef struct sample_view {
     heed_attention_view view;
+    heed_attention how;
     heed_ragged rows;
     size_t first_row[8];
     uint32_t sequence[8];
@@ -47,6 +49,12 @@ static inline void view_create(sample_view *s, const size_t *lengths, size_t fro
                 *(c < 3 * WIDTH ? &query[r * 3 * WIDTH + c] : &d_output[r * WIDTH + c - 3 * WIDTH]) = (real)pair[0];
             }
         }
+    s->how = (heed_attention){.heads = HEADS,
+                              .head_width = HEAD_WIDTH,
+                              .causal = true,
+                              .scale = 1 / (real)sqrt(HEAD_WIDTH),
+                              .query_stride = 3 * WIDTH,
+                              .key_stride = 3 * WIDTH};
     s->view = (heed_attention_view){.layer = layer,
                                     .heads = HEADS,
                                     .head_width = HEAD_WIDTH,
@@ -62,6 +70,7 @@ static inline void view_create(sample_view *s, const size_t *lengths, size_t fro
 static inline void view_point(sample_view *s) { /* once s lies where it will stay */
     s->rows.first_row = s->first_row;
     s->rows.sequence = s->sequence;
+    s->view.how = &s->how;
     s->view.query_rows = s->view.key_rows = &s->rows;
 }
 

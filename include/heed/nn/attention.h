@@ -12,6 +12,8 @@
 
 /* For each sequence and head, over the keys j that query i may see (all, or j <= i when causal):
  *   s_ij = scale * q_i . k_j,   a_ij = exp(s_ij) / sum_j exp(s_ij),   o_i = sum_j a_ij v_j
+ * Controls see less: with a window query i sees only the last `window` keys up to its own place; with scale = 0 it sees
+ * all alike; with a table the scores are s_ij = scale * table[h, i, j] instead (heed/nn/attention_table.h).
  * Head h of a row lies at h * head_width. query, key, value rows are stride elements apart (they may be columns of one
  * (rows, 3 width) product), output rows heads * head_width.
  * query_rows and key_rows have the same sequences, in self-attention they are the same object; a sequence that has
@@ -25,7 +27,10 @@ typedef struct heed_attention {
     real dropout;        /* on a_ij, after the softmax; 0 = off */
     uint64_t seed;       /* dropout's key, with site and step */
     uint32_t site, step;
-    real *scratch; /* heed_attention_scratch reals */
+    size_t window;     /* keys that a query of causal attention sees; 0: all up to its own place */
+    const real *table; /* learned scores instead of queries and keys, or NULL */
+    size_t table_head; /* elements from one head's scores to the next one's */
+    real *scratch;     /* heed_attention_scratch reals; with a table, heed_attention_table_scratch */
 } heed_attention;
 
 /* Reals of scratch for sequences of at most `time` keys and the current number of threads. */
