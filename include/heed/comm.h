@@ -29,6 +29,10 @@ typedef struct heed_watchdog heed_watchdog;
 heed_status heed_comm_open(heed_comm **comm, heed_error *error);
 void heed_comm_close(heed_comm *comm);
 
+/* A communicator of the first n_ranks ranks, in the same order, beside the whole one; *part is NULL on the others.
+ * Errors: HEED_PEER, HEED_MEMORY. Ownership: heed_comm_close, which leaves MPI running. Collective. */
+heed_status heed_comm_part(heed_comm *whole, int n_ranks, heed_comm **part, heed_error *error);
+
 /* "Open MPI v4.1.4, ..." in one line. Not collective. */
 const char *heed_comm_library(void);
 

@@ -43,7 +43,15 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
  * the peak. */
 double heed_gemm_flops(void);
 
-/* Measures the matrix-product peak of n_threads: best GF/s over a few large square-ish products, about 0.2 s. */
+/* Measures one product C = A B of that shape for `seconds` or longer: the best GF/s of its repetitions, on n_threads;
+ * 0 when memory is short. */
+double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double seconds);
+
+/* The shapes (m, n, k) over which the peak is measured. */
+#define HEED_PEAK_SHAPES 3
+extern const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3];
+
+/* Measures the matrix-product peak of n_threads: best GF/s over those shapes, about 0.2 s. */
 double heed_gemm_peak(int n_threads);
 
 #endif

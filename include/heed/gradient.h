@@ -37,6 +37,7 @@ typedef void heed_gradient_ready(void *context, size_t tensor);
 heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *params, size_t first, size_t count,
                                  size_t n_grains, heed_error *error);
 void heed_gradient_destroy(heed_gradient *gradient);
+size_t heed_gradient_bytes(const heed_gradient *gradient);
 void heed_gradient_listen(heed_gradient *gradient, heed_gradient_ready *ready, void *context);
 
 size_t heed_gradient_nodes(const heed_gradient *gradient, const heed_node **nodes);

@@ -25,6 +25,13 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
                                  const heed_config *config, size_t bucket_blocks, heed_error *error);
 void heed_gradsync_destroy(heed_gradsync *sync);
 
+/* Bytes of this rank's memory: for partial gradients, for the moments of its shards, and for what it receives. Cannot
+ * fail. Not collective. */
+typedef struct heed_gradsync_memory {
+    size_t gradients, moments, buffers;
+} heed_gradsync_memory;
+heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync);
+
 /* The gradient object that backward fills; every tensor that becomes ready may start an exchange. */
 heed_gradient *heed_gradsync_gradient(heed_gradsync *sync);
 

@@ -41,6 +41,10 @@ typedef struct heed_step_result {
  * HEED_PEER. Allocates nothing. Collective. */
 heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_error *error);
 
+/* The operations that training takes a token, by the usual count: 6 N for the products with the N weights (all but a
+ * table of positions), forward and twice backward, and 12 layers width time for those of attention. */
+double heed_flops_per_token(const heed_config *config, const heed_params *params);
+
 /* Mean loss (nats a token) over the validation text: all of it, or its first max_batches batches (0 = all), and the
  * number of tokens. Same bits for any number of ranks. config is the one that model and batcher were created with.
  * Errors: HEED_MEMORY, HEED_IO, HEED_PEER. Collective. */

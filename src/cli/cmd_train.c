@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "heed/log.h"
+#include "heed/trace.h"
 #include "heed/train.h"
 
 static void ask_to_stop(int signal_number) {
@@ -21,18 +22,13 @@ static void listen_for_stops(void) {
         sigaction(signals[i], &action, NULL);
 }
 
-/* Rank 0 reads, and sends what it read with the places where it was set: later messages name them on any rank. */
-static heed_status share_config(heedi_cli *cli, heed_config *config, heed_error *error) {
-    if (cli->rank == 0)
-        heedi_read_config(cli, config, error);
-    if (heed_comm_agree(cli->comm, error) != HEED_OK)
-        return error->status;
-    return heed_comm_broadcast(cli->comm, config, sizeof *config, 0, error);
-}
-
 heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
     bool quiet = false;
-    const heedi_option options[] = {{"quiet", 'q', NULL, "show warnings and errors only", .on = &quiet}, {0}};
+    const char *trace = NULL;
+    const heedi_option options[] = {
+        {"quiet", 'q', NULL, "show warnings and errors only", .on = &quiet},
+        {"trace", 0, "FILE", "write what every rank did when, for Perfetto or Chrome", .text = &trace},
+        {0}};
     const heedi_syntax syntax = {
         .arguments = "[CONFIG | RUN_DIR] [SECTION.KEY=VALUE...]",
         .about = "Trains a transformer. With a config file it starts the run that the config describes in run.dir, or "
@@ -62,14 +58,18 @@ heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
     if (heedi_open_ranks(cli, error) != HEED_OK)
         return error->status;
     heed_config config;
-    if (share_config(cli, &config, error) != HEED_OK)
+    if (heedi_share_config(cli, &config, heedi_read_config, error) != HEED_OK)
         return error->status;
     if (quiet)
         heed_log_setup(cli->rank, HEED_WARNING);
     listen_for_stops();
     heedi_progress progress;
     const heed_watch watch = heedi_progress_watch(&progress, quiet);
-    heed_train(cli->comm, &config, &watch, error);
+    if (!trace || heed_trace_start(cli->comm, error) == HEED_OK)
+        heed_train(cli->comm, &config, &watch, error);
     heedi_progress_end(&progress);
+    heed_error untraced = HEED_ERROR_INIT; /* what training has to say comes first */
+    if (trace && heed_trace_finish(cli->comm, trace, &untraced) != HEED_OK && error->status == HEED_OK)
+        *error = untraced;
     return error->status;
 }

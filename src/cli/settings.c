@@ -56,3 +56,13 @@ heed_status heedi_read_config(heedi_cli *cli, heed_config *config, heed_error *e
     }
     return heed_config_resolve(config, error);
 }
+
+heed_status heedi_share_config(heedi_cli *cli, heed_config *config,
+                               heed_status (*read)(heedi_cli *cli, heed_config *config, heed_error *error),
+                               heed_error *error) {
+    if (cli->rank == 0)
+        read(cli, config, error);
+    if (heed_comm_agree(cli->comm, error) != HEED_OK)
+        return error->status;
+    return heed_comm_broadcast(cli->comm, config, sizeof *config, 0, error);
+}

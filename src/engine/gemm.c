@@ -247,27 +247,36 @@ static double best_rate(size_t m, size_t n, size_t k, const real *a, const real 
     return best;
 }
 
-double heed_gemm_peak(int n_threads) {
+double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double seconds) {
     HEED_CHECK(gemm.open && n_threads >= 1);
-    static const size_t shapes[][3] = {{1024, 768, 768}, {2048, 1536, 384}, {2048, 2048, 2048}};
-    const size_t n = (size_t)2048 * 2048;
     heed_arena arena;
     heed_error error = HEED_ERROR_INIT;
-    if (heed_arena_init(&arena, 3 * heed_aligned(n * sizeof(real)), "matrix products of the peak measurement", &error))
+    const size_t sizes[] = {m * k, k * n, m * n};
+    size_t bytes = 0;
+    for (size_t i = 0; i < 3; i++)
+        bytes += heed_aligned(sizes[i] * sizeof(real));
+    if (heed_arena_init(&arena, bytes, "matrix products of the peak measurement", &error))
         return 0;
-    real *a = heed_arena_take(&arena, n * sizeof(real));
-    real *b = heed_arena_take(&arena, n * sizeof(real));
-    real *c = heed_arena_take(&arena, n * sizeof(real));
-    for (size_t i = 0; i < n; i++) {
+    real *a = heed_arena_take(&arena, sizes[0] * sizeof(real));
+    real *b = heed_arena_take(&arena, sizes[1] * sizeof(real));
+    real *c = heed_arena_take(&arena, sizes[2] * sizeof(real));
+    for (size_t i = 0; i < sizes[0]; i++)
         a[i] = (real)(i % 7) - 3;
+    for (size_t i = 0; i < sizes[1]; i++)
         b[i] = (real)(i % 5) - 2;
-    }
-    double best = 0;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        const double rate = best_rate(shapes[i][0], shapes[i][1], shapes[i][2], a, b, c, n_threads, 0.06);
-        if (rate > best)
-            best = rate;
-    }
+    const double best = best_rate(m, n, k, a, b, c, n_threads, seconds);
     heed_arena_reset(&arena);
+    return best;
+}
+
+const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3] = {{1024, 768, 768}, {2048, 1536, 384}, {2048, 2048, 2048}};
+
+double heed_gemm_peak(int n_threads) {
+    double best = 0;
+    for (size_t i = 0; i < HEED_PEAK_SHAPES; i++) {
+        const size_t *shape = heed_peak_shapes[i];
+        const double rate = heed_gemm_rate(shape[0], shape[1], shape[2], n_threads, 0.06);
+        best = rate > best ? rate : best;
+    }
     return best;
 }

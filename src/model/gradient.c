@@ -110,6 +110,10 @@ void heed_gradient_destroy(heed_gradient *gradient) {
     free(gradient);
 }
 
+size_t heed_gradient_bytes(const heed_gradient *gradient) {
+    return gradient->arena.capacity_bytes;
+}
+
 void heed_gradient_listen(heed_gradient *gradient, heed_gradient_ready *ready, void *context) {
     gradient->ready = ready;
     gradient->ready_context = context;

@@ -369,6 +369,14 @@ void heed_gradsync_destroy(heed_gradsync *sync) {
     free(sync);
 }
 
+heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync) {
+    const size_t moments = heed_aligned(sync->plan.own_elements * sizeof(real));
+    heed_gradsync_memory bytes = {.gradients = heed_gradient_bytes(sync->gradient),
+                                  .moments = (size_t)heed_optimizer_moments(sync->config) * moments};
+    bytes.buffers = sync->arena.capacity_bytes - bytes.moments;
+    return bytes;
+}
+
 heed_gradient *heed_gradsync_gradient(heed_gradsync *sync) {
     return sync->gradient;
 }

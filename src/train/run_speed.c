@@ -5,8 +5,7 @@
 #include "heed/log.h"
 #include "train/run.h"
 
-/* 6 N for the products with N weights, forward and twice backward, and 12 layers width time for those of attention. */
-static double flops_per_token(const heed_config *config, const heed_params *params) {
+double heed_flops_per_token(const heed_config *config, const heed_params *params) {
     const int position = heed_params_find(params, "position.weight");
     const double n_weights =
         (double)params->n_parameters - (position < 0 ? 0.0 : (double)params->tensors[position].size);
@@ -14,7 +13,7 @@ static double flops_per_token(const heed_config *config, const heed_params *para
 }
 
 heed_status heedi_speed_open(heedi_run *run, heed_error *error) {
-    run->speed.flops_per_token = flops_per_token(run->config, heed_model_params(run->trainer.model));
+    run->speed.flops_per_token = heed_flops_per_token(run->config, heed_model_params(run->trainer.model));
     run->speed.peak = NAN;
     double watched = run->watch != NULL; /* by any rank: they measure together, or not at all */
     heed_status status = heed_comm_max(run->comm, &watched, 1, error);

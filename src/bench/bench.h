@@ -1,0 +1,67 @@
+/* Measuring: what the machine can do, what a training step makes of it, and what follows for a cluster. Internal to
+ * bench and cli. */
+#ifndef HEED_BENCH_H
+#define HEED_BENCH_H
+
+#include "heed/comm.h"
+#include "heed/config.h"
+#include "heed/gemm.h"
+#include "heed/gradsync.h"
+#include "heed/params.h"
+#include "heed/stage.h"
+
+/* ---- shapes ------------------------------------------------------------------------------------------------------ */
+
+/* Sizes that speed is compared at. Their data is noise, so that no file is needed. */
+typedef struct heedi_shape {
+    const char *name, *meaning;
+    const char *const *settings; /* assignments, ended by NULL */
+} heedi_shape;
+extern const heedi_shape heedi_shapes[]; /* ended by one without a name */
+
+/* The shape of that name over the defaults; false when there is none. */
+bool heedi_shape_config(heed_config *config, const char *name);
+
+/* How many tokens the config's data has. A text is read for that. Errors: those of reading it. Not collective. */
+heed_status heedi_vocab(const heed_config *config, size_t *vocab, heed_error *error);
+
+/* ---- the machine ------------------------------------------------------------------------------------------------- */
+
+typedef struct heedi_machine {
+    double product[HEED_PEAK_SHAPES]; /* GF/s of all ranks at once, by heed_peak_shapes */
+    double peak;                      /* the best of them */
+    double bandwidth;                 /* GB/s of all ranks at once: z = x + y over arrays that no cache holds */
+    double latency;                   /* s of an exchange of a few bytes between all ranks, and back; 0 with one rank */
+    double all_reduce;                /* GB/s a rank: 2 (n - 1) / n bytes sent over the time of exchange and return */
+} heedi_machine;
+
+/* All ranks measure at the same time. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+heed_status heedi_measure_machine(heed_comm *comm, heedi_machine *machine, heed_error *error);
+
+/* Seconds of an exchange of `bytes` between all ranks and their return, the median of some. Collective. */
+heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error);
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
+typedef struct heedi_memory { /* bytes a rank, of rank 0 */
+    size_t parameters, activations;
+    heed_gradsync_memory exchange;
+} heedi_memory;
+
+typedef struct heedi_steps {
+    size_t n_steps;         /* measured, after some to warm up */
+    double seconds;         /* a step: their median */
+    double tokens;          /* a step */
+    double flops_per_token; /* by the usual count */
+    double n_parameters;
+    heed_stage_times stages; /* a step: means over steps and ranks; operations: of all ranks */
+    heedi_memory memory;
+    double peak_bytes; /* most memory that rank 0 ever had */
+} heedi_steps;
+
+/* Trains a fresh model on noise for n_steps and says how long they took. config is resolved. Errors: HEED_MEMORY,
+ * HEED_CONFIG, HEED_PEER. Collective. */
+heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, size_t vocab, size_t n_steps,
+                                heedi_steps *steps, heed_error *error);
+
+#endif
