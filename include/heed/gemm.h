@@ -1,6 +1,7 @@
 /* The one door to BLIS: matrix products in row-major terms, checked before BLIS sees them (it ends the process on bad
- * arguments), with the same bits for any number of threads, rows, or calling context. For that every product takes
- * BLIS's packed path; its small-matrix path, whose bits depend on both, is switched off.
+ * arguments), with the same bits for any number of threads, rows, or calling context. BLIS's micro-kernels run under
+ * loops and packing of our own; where a BLIS does not offer them, under its own loops with the small-matrix path
+ * switched off, whose bits depend on both.
  *
  * BLIS 0.9 reads the processor's brand string and falls back to slow kernels on processors and virtual machines that it
  * does not know (1.5 to 5 times slower). heed looks at the CPU's features instead and names the kernel to BLIS before
@@ -34,8 +35,9 @@ int heed_gemm_threads(void);
 /* C = alpha op(A) op(B) + beta C, op(X) = X or X^T.
  * Shapes: op(A) (m, k), op(B) (k, n), C (m, n), rows stride_x elements apart (stride_x >= length of a stored row).
  * beta is 0, which overwrites C whatever it held, or 1, which adds to it; no other value, since with those two the bits
- * of an element do not depend on which rows and columns are computed in the same call. Inside a parallel region a
- * product uses one thread. Not collective. Cannot fail: bad shapes are bugs of ours. */
+ * of an element do not depend on which rows and columns are computed in the same call. Inside a parallel region
+ * of at most as many threads as gemm was opened with a product uses one. Not collective. Cannot fail: bad shapes are
+ * bugs of ours. */
 void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
                size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c);
 

@@ -23,7 +23,7 @@
     X(generate, false, "let a model write")                                                                            \
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \
     X(merge, false, "make one file of a run's attention log")                                                          \
-    X(bench, true, "measure the machine, and the training step by stage")                                               \
+    X(bench, true, "measure the machine, and the training step by stage")                                              \
     X(config, false, "list all settings, or show those of a config")                                                   \
     X(version, false, "show heed's version and what it runs on")
 
@@ -80,8 +80,8 @@ int heedi_nearest(const char *word, const char *const *names, size_t n_names);
  */
 heed_status heedi_read_config(heedi_cli *cli, heed_config *config, heed_error *error);
 
-/* Rank 0 reads what is broadcast to all, with the places where it was set: later messages name them on any rank. Errors:
- * those of read. Collective. */
+/* Rank 0 reads what is broadcast to all, with the places where it was set: later messages name them on any rank.
+ * Errors: those of read. Collective. */
 heed_status heedi_share_config(heedi_cli *cli, heed_config *config,
                                heed_status (*read)(heedi_cli *cli, heed_config *config, heed_error *error),
                                heed_error *error);

@@ -199,7 +199,7 @@ static void print_json(const bench *b, const heed_comm *comm) {
                   b->steps.seconds, "tokens_per_second", tokens_per_second(b), "share_of_peak", share_of_peak(b),
                   "peak_gflops", b->machine.peak, "flops_per_token", b->steps.flops_per_token, "machine",
                   machine_json(b), "stages", stages_json(b), "memory_bytes", bytes, "scaling", scaling);
-    json_dumpf(object, stdout, JSON_REAL_PRECISION(6));
+    json_dumpf(object, stdout, JSON_REAL_PRECISION(12));
     putchar('\n');
     json_decref(object);
 }

@@ -1,8 +1,9 @@
 /* Two things decide whether a product has the same bits everywhere, and both are settled here:
  *
- * - the path. BLIS sends small and thin products to a second family of kernels (sup), whose order of additions depends
- * on the number of rows and of threads. Every call passes a runtime object in which that path is off, so that an
- * element of C is always the same sum: blocks of k in order, one fused chain per block.
+ * - the loops. BLIS sends small and thin products to a second family of kernels (sup), whose order of additions depends
+ * on the number of rows and of threads. Ours (gemm_blocks.c) never do; where this BLIS does not let us call its
+ * micro-kernels, every call passes a runtime object in which that path is off. Either way an element of C is always the
+ * same sum: blocks of k in order, one fused chain per block. The peak is always that of BLIS's own loops.
  * - the kernel. Which one runs is fixed once, before bli_init, and named by heed_gemm_kernel. */
 #include "heed/gemm.h"
 
@@ -14,6 +15,7 @@
 
 #include <blis.h>
 
+#include "engine/gemm_blocks.h"
 #include "heed/arena.h"
 #include "heed/comm.h"
 #include "heed/log.h"
@@ -24,6 +26,7 @@ static const double flops_per_thread = 1 << 18;
 
 static struct {
     bool open;
+    bool blocks; /* products take our loops around BLIS's micro-kernel */
     int n_threads;
     _Atomic uint64_t flops;
 } gemm;
@@ -155,12 +158,15 @@ heed_status heed_gemm_open(heed_gemm_level level, int n_threads, heed_error *err
         unsetenv(choice);
     gemm.open = true;
     gemm.n_threads = n_threads;
-    return warm_up(n_threads, error);
+    const heed_status status = heedi_blocks_open(n_threads, &gemm.blocks, error);
+    return status || gemm.blocks ? status : warm_up(n_threads, error);
 }
 
 void heed_gemm_close(void) {
-    if (gemm.open)
+    if (gemm.open) {
+        heedi_blocks_close();
         bli_finalize();
+    }
     gemm.open = false;
 }
 
@@ -221,8 +227,20 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
     const uint64_t flops = 2 * (uint64_t)m * n * k;
     atomic_fetch_add_explicit(&gemm.flops, flops, memory_order_relaxed);
     heed_stage_work((double)flops);
-    multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c,
-             threads_for((double)flops, gemm.n_threads));
+    const int n_threads = threads_for((double)flops, gemm.n_threads);
+    if (gemm.blocks && k > 0)
+        heedi_blocks_multiply(&(heedi_product_task){.m = m,
+                                                    .n = n,
+                                                    .k = k,
+                                                    .alpha = alpha,
+                                                    .beta = beta,
+                                                    .a = {a, transpose_a ? 1 : stride_a, transpose_a ? stride_a : 1},
+                                                    .b = {b, transpose_b ? 1 : stride_b, transpose_b ? stride_b : 1},
+                                                    .c = c,
+                                                    .c_row = stride_c},
+                              n_threads);
+    else
+        multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c, n_threads);
 }
 
 double heed_gemm_flops(void) {

@@ -221,7 +221,9 @@ static void check_parallel_region(product *p, const real *whole) {
 
 static void bits_are_the_same_in_parallel_regions(void **state) {
     (void)state;
+    reopen(3);
     for_each_product(check_parallel_region);
+    reopen(1);
 }
 
 /* The shapes, and one large enough that every thread gets a share. */
@@ -256,6 +258,7 @@ static void operations_are_counted(void **state) {
     (void)state;
     const size_t shape[3] = {3, 2, 4};
     product p = product_new(shape, 0, 1, 0);
+    reopen(3);
     const double before = heed_gemm_flops();
 #pragma omp parallel num_threads(3)
     {
@@ -266,6 +269,7 @@ static void operations_are_counted(void **state) {
     }
     assert_true(heed_gemm_flops() - before == 3 * 3000 * 2.0 * 3 * 2 * 4);
     product_free(&p);
+    reopen(1);
 }
 
 static void the_named_kernel_runs(void **state) {
