@@ -83,7 +83,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 static heed_status run_steps(bench_run *run, size_t n_steps, heedi_steps *steps, heed_error *error) {
-    heed_step_result result;
+    heed_step_result result = {0};
     heed_status status = HEED_OK;
     for (size_t i = 0; i < WARM_UP + n_steps && status == HEED_OK; i++) {
         if (i == WARM_UP)
