@@ -23,7 +23,7 @@
 typedef struct heed_model heed_model;
 
 /* What an attention layer did, shown to an observer. All arrays are (rows, width) with heads side by side:
- * head h of row r starts at r * stride + h * head_width. */
+ * head h of row r starts at r * stride + h * head_width, the strides being those of `how`. */
 typedef enum heed_attention_kind { HEED_SELF_ATTENTION } heed_attention_kind;
 typedef struct heed_attention_view {
     heed_attention_kind kind;
@@ -31,20 +31,27 @@ typedef struct heed_attention_view {
     bool causal;
     const heed_ragged *query_rows, *key_rows;
     const real *query, *key, *value; /* after rotary positions, if any */
-    size_t stride;                   /* elements between rows of query, key, value */
-    const heed_attention *how;       /* how weights come of them; without dropout */
+    const heed_attention *how;       /* how weights come of them, and the strides; without dropout */
     const heed_batch *batch;         /* whose rows these are */
     const real *output;              /* (rows, width) */
     const real *d_output;            /* gradient of the summed (not averaged) loss; NULL in an EVAL pass */
 } heed_attention_view;
 typedef void heed_attention_observer(void *context, const heed_attention_view *view);
 
-/* Memory for batches of at most max_rows rows and max_sequences sequences none longer than model.time. training = false
- * leaves out what only a backward pass needs. Uses as many threads as OpenMP offers now: no more may be offered later.
+/* What a model is made for: batches of at most so many rows, rows of sources, and sequences, none of them longer than
+ * model.time. */
+typedef struct heed_model_shape {
+    size_t vocab;
+    size_t source_vocab; /* of an encoder-decoder whose sources have a vocabulary of their own; 0: they share vocab */
+    size_t max_rows, max_source_rows, max_sequences;
+    bool training; /* false leaves out what only a backward pass needs, and makes room for decoding step by step */
+} heed_model_shape;
+
+/* Memory for parameters and activations. Uses as many threads as OpenMP offers now: no more may be offered later.
  * Parameters are zero until heed_params_init or a checkpoint fills them.
  * Errors: HEED_MEMORY, HEED_CONFIG. Ownership: heed_model_destroy. Not collective. */
-heed_status heed_model_create(heed_model **model, const heed_config *config, size_t vocab, size_t max_rows,
-                              size_t max_sequences, bool training, heed_error *error);
+heed_status heed_model_create(heed_model **model, const heed_config *config, const heed_model_shape *shape,
+                              heed_error *error);
 void heed_model_destroy(heed_model *model);
 
 const heed_params *heed_model_params(const heed_model *model);

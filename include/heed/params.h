@@ -45,10 +45,12 @@ typedef struct heed_params {
     size_t n_trained;    /* the same without what is frozen */
 } heed_params;
 
-/* Table of a model. Tensor starts are 64-byte aligned; a tensor that is tied starts and ends at a HEED_BLOCK bound, so
- * do the rows tied to it. Order: embeddings, blocks from input to output, final norm, output. Ownership:
- * heed_params_destroy. */
-heed_status heed_params_create(heed_params **params, const heed_config *config, size_t vocab, heed_error *error);
+/* Table of a model. source_vocab: of the sources of an encoder-decoder, 0 when they share the vocabulary of the
+ * targets. Tensor starts are 64-byte aligned; a tensor that is tied starts and ends at a HEED_BLOCK bound, so do the
+ * rows tied to it. Order: embeddings, blocks from input to output, final norm, output. Ownership: heed_params_destroy.
+ */
+heed_status heed_params_create(heed_params **params, const heed_config *config, size_t vocab, size_t source_vocab,
+                               heed_error *error);
 void heed_params_destroy(heed_params *params);
 
 /* Index of a tensor by name, or -1. */

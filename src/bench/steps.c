@@ -44,8 +44,12 @@ static heed_status open_model(bench_run *run, heed_error *error) {
     const size_t grain = (size_t)config->train.grain, n_grains = (size_t)config->train.batch / grain;
     const size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
     const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
-    if (heed_model_create(&run->trainer.model, config, vocab, n_sequences * (size_t)config->model.time, n_sequences,
-                          true, error) != HEED_OK)
+    if (heed_model_create(&run->trainer.model, config,
+                          &(heed_model_shape){.vocab = vocab,
+                                              .max_rows = n_sequences * (size_t)config->model.time,
+                                              .max_sequences = n_sequences,
+                                              .training = true},
+                          error) != HEED_OK)
         return error->status;
     run->trainer.tally = calloc(heed_tally_size(config), sizeof(double));
     if (!run->trainer.tally)

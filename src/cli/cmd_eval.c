@@ -130,8 +130,10 @@ static heed_status make_model(evaluation *eval, heed_error *error) {
     const size_t rank = (size_t)eval->comm->rank, size = (size_t)eval->comm->size;
     const size_t own = n_grains * (rank + 1) / size - n_grains * rank / size;
     const size_t n_sequences = own * (size_t)eval->config.train.grain;
-    return heed_model_create(&eval->loaded.model, &eval->config, (size_t)eval->vocab,
-                             n_sequences * (size_t)eval->config.model.time, n_sequences, false, error);
+    const heed_model_shape shape = {.vocab = (size_t)eval->vocab,
+                                    .max_rows = n_sequences * (size_t)eval->config.model.time,
+                                    .max_sequences = n_sequences};
+    return heed_model_create(&eval->loaded.model, &eval->config, &shape, error);
 }
 
 /* A text is encoded with the model's own vocabulary; a store must have been made with it. */

@@ -96,10 +96,13 @@ heed_status heedi_open_engines(heed_comm *comm, int64_t threads, heed_error *err
 }
 
 heed_status heedi_model_open(heedi_model *loaded, const char *place, heed_error *error) {
-    if (heedi_model_describe(loaded, place, error) == HEED_OK && heedi_open_engines(NULL, 0, error) == HEED_OK &&
-        heed_model_create(&loaded->model, &loaded->config, heed_tokenizer_vocab(loaded->tokenizer),
-                          (size_t)loaded->config.model.time, 1, false, error) == HEED_OK)
-        heedi_model_read_weights(loaded, error);
+    if (heedi_model_describe(loaded, place, error) == HEED_OK && heedi_open_engines(NULL, 0, error) == HEED_OK) {
+        const heed_model_shape shape = {.vocab = heed_tokenizer_vocab(loaded->tokenizer),
+                                        .max_rows = (size_t)loaded->config.model.time,
+                                        .max_sequences = 1};
+        if (heed_model_create(&loaded->model, &loaded->config, &shape, error) == HEED_OK)
+            heedi_model_read_weights(loaded, error);
+    }
     if (error->status != HEED_OK)
         heedi_model_close(loaded);
     return error->status;

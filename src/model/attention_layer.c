@@ -68,8 +68,7 @@ static heed_attention attention_of(const heedi_pass *pass, const heedi_attention
 static void rotate(const heedi_pass *pass, real *heads, bool inverse) {
     const size_t width = (size_t)pass->config->model.width, n_heads = (size_t)pass->config->model.heads;
     if (pass->cosines && !pass->content)
-        heed_rotary(heads, 3 * width, &pass->batch->rows, 2 * n_heads, width / n_heads, pass->cosines, pass->sines,
-                    inverse);
+        heed_rotary(heads, 3 * width, pass->rows, 2 * n_heads, width / n_heads, pass->cosines, pass->sines, inverse);
 }
 
 static void observe(const heedi_pass *pass, const heedi_attention_layer *layer, const real *d_mixture) {
@@ -84,12 +83,11 @@ static void observe(const heedi_pass *pass, const heedi_attention_layer *layer, 
         .heads = heads,
         .head_width = width / heads,
         .causal = layer->causal,
-        .query_rows = &pass->batch->rows,
-        .key_rows = &pass->batch->rows,
+        .query_rows = pass->rows,
+        .key_rows = pass->rows,
         .query = layer->heads,
         .key = layer->heads + width,
         .value = layer->heads + 2 * width,
-        .stride = 3 * width,
         .how = &how,
         .batch = pass->batch,
         .output = layer->mixture,
@@ -134,7 +132,7 @@ static void sum_table(void *context, real *const *d, size_t first_row, size_t n_
 
 void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention_layer *layer, real *y, const real *x) {
     const size_t width = (size_t)pass->config->model.width;
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     const heed_attention attention = attention_of(pass, layer);
     const real *heads = layer->heads;
     project(pass, layer, x);
@@ -148,7 +146,7 @@ void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention
 void heedi_attention_layer_backward(const heedi_pass *pass, const heedi_attention_layer *layer, real *d_x,
                                     const real *d_y, const real *x, real *d_heads, real *d_mixture) {
     const size_t width = (size_t)pass->config->model.width;
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     const heed_attention attention = attention_of(pass, layer);
     const real *heads = layer->heads;
     heedi_linear_backward(pass, &layer->out, d_mixture, d_y, layer->mixture);
@@ -168,7 +166,7 @@ void heedi_attention_layer_next(const heedi_pass *pass, const heedi_attention_la
     heed_attention attention = attention_of(pass, layer);
     const size_t window = attention.window, end = position + 1;
     const size_t first_row[2] = {window > 0 && end > window ? end - window : 0, end};
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     heed_ragged key_rows = *rows;
     key_rows.n_rows = end;
     key_rows.max_length = end - first_row[0];

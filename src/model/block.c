@@ -19,14 +19,14 @@
 
 static void add_branch(const heedi_pass *pass, real *sum, const real *x, const real *branch) {
     HEED_IN_STAGE(RESIDUAL);
-    heedi_add(sum, x, branch, pass->batch->rows.n_rows * (size_t)pass->config->model.width);
+    heedi_add(sum, x, branch, pass->rows->n_rows * (size_t)pass->config->model.width);
 }
 
 /* Where the gradient of a branch's end starts: d_x itself, or a copy behind dropout's mask. */
 static const real *enter_branch(const heedi_pass *pass, const real *d_x, uint32_t site) {
     if (pass->kind != HEED_PASS_TRAIN || pass->config->model.dropout == 0)
         return d_x;
-    memcpy(pass->branch, d_x, pass->batch->rows.n_rows * (size_t)pass->config->model.width * sizeof(real));
+    memcpy(pass->branch, d_x, pass->rows->n_rows * (size_t)pass->config->model.width * sizeof(real));
     heedi_drop(pass, pass->branch, site);
     return pass->branch;
 }
@@ -52,7 +52,7 @@ static void attention_backward(const heedi_pass *pass, const heedi_block *block,
 }
 
 static void mlp_forward(const heedi_pass *pass, const heedi_block *block, real *cache, size_t position) {
-    const size_t n = pass->batch->rows.n_rows * block->up.out;
+    const size_t n = pass->rows->n_rows * block->up.out;
     heedi_norm_forward(pass, &block->norm2, block->norm2_y, block->norm2_mean, block->norm2_rstd, block->middle);
     if (block->network && cache)
         heedi_window_next(pass, &block->up, block->hidden, block->norm2_y, cache, position);
@@ -67,7 +67,7 @@ static void mlp_forward(const heedi_pass *pass, const heedi_block *block, real *
 }
 
 static void mlp_backward(const heedi_pass *pass, const heedi_block *block, real *d_x) {
-    const size_t n = pass->batch->rows.n_rows * block->up.out;
+    const size_t n = pass->rows->n_rows * block->up.out;
     real *d_hidden = block->active;
     const real *d_branch = enter_branch(pass, d_x, HEEDI_DROP_MLP(block->layer));
     heedi_linear_backward(pass, &block->down, d_hidden, d_branch, block->active);

@@ -18,7 +18,7 @@ void heedi_content_place(heedi_content *content, heedi_placer *placer, size_t ro
 void heedi_content_forward(const heedi_pass *pass, const real *table) {
     const heedi_content *content = pass->content;
     const size_t width = (size_t)pass->config->model.width;
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     for (size_t c = 0; c < width; c++)
         content->ones[c] = 1;
     heed_embedding_forward(content->token, pass->batch->token, table, NULL, rows, width, 1);
@@ -31,11 +31,11 @@ void heedi_content_forward(const heedi_pass *pass, const real *table) {
 void heedi_content_backward(const heedi_pass *pass, real *d_x) {
     const heedi_content *content = pass->content;
     heed_norm_backward_input(d_x, content->d_y, content->token, content->mean, content->rstd, content->ones,
-                             pass->batch->rows.n_rows, (size_t)pass->config->model.width, true);
+                             pass->rows->n_rows, (size_t)pass->config->model.width, true);
 }
 
 void heedi_content_project(const heedi_pass *pass, const heedi_linear *qkv, real *heads, const real *x) {
-    const size_t rows = pass->batch->rows.n_rows, width = qkv->in;
+    const size_t rows = pass->rows->n_rows, width = qkv->in;
     const real add = qkv->bias ? 1 : 0;
     for (size_t r = 0; qkv->bias && r < rows; r++)
         memcpy(heads + r * 3 * width, qkv->bias, 3 * width * sizeof(real));
@@ -71,10 +71,10 @@ static void sum_projection(void *context, real *const *d, size_t first_row, size
 
 void heedi_content_project_backward(const heedi_pass *pass, const heedi_linear *qkv, real *d_x, const real *d_heads,
                                     const real *x) {
-    const size_t rows = pass->batch->rows.n_rows, width = qkv->in;
+    const size_t rows = pass->rows->n_rows, width = qkv->in;
     project_leaf leaf = {qkv, pass->content->y, x, d_heads};
     if (pass->gradient)
-        heed_gradient_sum(pass->gradient, &pass->batch->rows, qkv->tensors, qkv->n_tensors, sum_projection, &leaf);
+        heed_gradient_sum(pass->gradient, pass->rows, qkv->tensors, qkv->n_tensors, sum_projection, &leaf);
     if (rows == 0)
         return;
     heed_gemm(false, false, rows, width, 2 * width, 1, d_heads, 3 * width, qkv->weight, width, 1, pass->content->d_y,

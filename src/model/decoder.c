@@ -17,7 +17,7 @@
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
 static void place_block(heedi_block *block, heedi_placer *placer, const heed_config *config,
-                        const heedi_decoder_shape *shape) {
+                        const heed_model_shape *shape) {
     const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden, rows = shape->max_rows;
     const size_t room = shape->training && hidden < 3 * width ? 3 * width : hidden;
     block->norm1_y = heedi_place(placer, rows, width);
@@ -33,7 +33,7 @@ static void place_block(heedi_block *block, heedi_placer *placer, const heed_con
 
 /* Blocks for training keep their activations; else all use those of the first one, and one array is the stream. */
 static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
-                         const heedi_decoder_shape *shape) {
+                         const heed_model_shape *shape) {
     const size_t width = (size_t)config->model.width;
     real *stream = heedi_place(placer, shape->max_rows, width);
     for (size_t i = 0; i < decoder->n_blocks; i++) {
@@ -73,7 +73,7 @@ static size_t scratch_size(const heed_config *config) {
 }
 
 /* Tokens without places, where the variant needs them. */
-static void place_content(heedi_decoder *decoder, heedi_placer *placer, const heedi_decoder_shape *shape) {
+static void place_content(heedi_decoder *decoder, heedi_placer *placer, const heed_model_shape *shape) {
     const heed_config *config = decoder->pass.config;
     if (!heed_variant_of(config)->content)
         return;
@@ -82,7 +82,7 @@ static void place_content(heedi_decoder *decoder, heedi_placer *placer, const he
 }
 
 void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
-                         const heedi_decoder_shape *shape) {
+                         const heed_model_shape *shape) {
     const size_t width = (size_t)config->model.width, rows = shape->max_rows, time = (size_t)config->model.time;
     const size_t loss_rows = rows < HEED_LOSS_BLOCK ? rows : HEED_LOSS_BLOCK;
     heedi_pass *pass = &decoder->pass;
@@ -220,6 +220,7 @@ static const real *last_output(const heedi_decoder *decoder) {
 void heedi_decoder_forward(heedi_decoder *decoder, const heed_batch *batch, heed_pass kind) {
     heedi_pass *pass = &decoder->pass;
     pass->batch = batch;
+    pass->rows = &batch->rows;
     pass->kind = kind;
     pass->cosines = decoder->cosines;
     pass->sines = decoder->sines;
@@ -305,6 +306,7 @@ const real *heedi_decoder_next_logits(heedi_decoder *decoder, int32_t token) {
                               .token = &token};
     HEED_CHECK(position < time);
     pass->batch = &batch;
+    pass->rows = &batch.rows;
     pass->kind = HEED_PASS_EVAL;
     pass->cosines = decoder->cosines ? decoder->cosines + position * half_head : NULL;
     pass->sines = decoder->sines ? decoder->sines + position * half_head : NULL;
@@ -315,5 +317,6 @@ const real *heedi_decoder_next_logits(heedi_decoder *decoder, int32_t token) {
                        last_output(decoder));
     heed_linear_forward(decoder->logits, decoder->norm_y, decoder->output, NULL, 1, width, decoder->vocab);
     pass->batch = NULL;
+    pass->rows = NULL;
     return decoder->logits;
 }

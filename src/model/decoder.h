@@ -27,16 +27,10 @@ typedef struct heedi_decoder {
     size_t n_cached;
 } heedi_decoder;
 
-/* What a decoder is made for. */
-typedef struct heedi_decoder_shape {
-    size_t vocab, max_rows;
-    bool training;
-} heedi_decoder_shape;
-
 /* Places all activations. blocks must hold config->model.layers blocks. With a placer that only counts, nothing else is
  * done. */
 void heedi_decoder_place(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
-                         const heedi_decoder_shape *shape);
+                         const heed_model_shape *shape);
 
 /* Finds the parameters and fills the tables of fixed positions. */
 void heedi_decoder_bind(heedi_decoder *decoder, const heed_params *params, const real *weights);

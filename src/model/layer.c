@@ -62,7 +62,7 @@ heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const
 }
 
 void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x) {
-    heed_linear_forward(y, x, linear->weight, linear->bias, pass->batch->rows.n_rows, linear->in, linear->out);
+    heed_linear_forward(y, x, linear->weight, linear->bias, pass->rows->n_rows, linear->in, linear->out);
 }
 
 /* What a leaf needs to know beside its rows. */
@@ -83,7 +83,7 @@ static void sum_linear(void *context, real *const *d, size_t first_row, size_t n
 
 void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
                            const real *x) {
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     linear_leaf leaf = {linear, x, d_y};
     if (pass->gradient)
         heed_gradient_sum(pass->gradient, rows, linear->tensors, linear->n_tensors, sum_linear, &leaf);
@@ -92,7 +92,7 @@ void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, r
 
 void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd,
                         const real *x) {
-    heed_norm_forward(y, mean, rstd, x, norm->gain, norm->bias, pass->batch->rows.n_rows, norm->width,
+    heed_norm_forward(y, mean, rstd, x, norm->gain, norm->bias, pass->rows->n_rows, norm->width,
                       (real)pass->config->model.norm_eps);
 }
 
@@ -111,7 +111,7 @@ static void sum_norm(void *context, real *const *d, size_t first_row, size_t n_r
 
 void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d_x, const real *d_y, const real *x,
                          const real *mean, const real *rstd, bool add) {
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     norm_leaf leaf = {norm, x, d_y, mean, rstd};
     if (pass->gradient)
         heed_gradient_sum(pass->gradient, rows, norm->tensors, norm->n_tensors, sum_norm, &leaf);
@@ -120,6 +120,6 @@ void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d
 
 void heedi_drop(const heedi_pass *pass, real *x, uint32_t site) {
     if (pass->kind == HEED_PASS_TRAIN && pass->config->model.dropout > 0)
-        heed_dropout(x, &pass->batch->rows, (size_t)pass->config->model.width, (real)pass->config->model.dropout,
+        heed_dropout(x, pass->rows, (size_t)pass->config->model.width, (real)pass->config->model.dropout,
                      (uint64_t)pass->config->run.seed, site, pass->batch->step);
 }

@@ -40,6 +40,7 @@ typedef struct heedi_content heedi_content;
 typedef struct heedi_pass {
     const heed_config *config;
     const heed_batch *batch;
+    const heed_ragged *rows; /* of the stream: those of the batch, or of its sources */
     heed_pass kind;
     heed_gradient *gradient;     /* NULL: no parameter gradients */
     const real *cosines, *sines; /* rotary tables from the first row's position on, or NULL */

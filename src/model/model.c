@@ -8,8 +8,7 @@
 
 struct heed_model {
     heed_config config;
-    heedi_decoder_shape shape;
-    size_t max_sequences;
+    heed_model_shape shape;
     heed_params *params;
     heed_arena weight_arena, activation_arena;
     real *weights;
@@ -17,7 +16,8 @@ struct heed_model {
 };
 
 static heed_status allocate(heed_model *model, heed_error *error) {
-    heed_status status = heed_params_create(&model->params, &model->config, model->shape.vocab, error);
+    heed_status status =
+        heed_params_create(&model->params, &model->config, model->shape.vocab, model->shape.source_vocab, error);
     if (status != HEED_OK)
         return status;
     const size_t weight_bytes = heed_bytes(model->params->n_elements, sizeof(real));
@@ -40,16 +40,16 @@ static heed_status allocate(heed_model *model, heed_error *error) {
     return HEED_OK;
 }
 
-heed_status heed_model_create(heed_model **model, const heed_config *config, size_t vocab, size_t max_rows,
-                              size_t max_sequences, bool training, heed_error *error) {
+heed_status heed_model_create(heed_model **model, const heed_config *config, const heed_model_shape *shape,
+                              heed_error *error) {
     *model = NULL;
     HEED_CHECK(config->model.hidden > 0 && config->model.layers > 0 && config->model.width % config->model.heads == 0);
     heed_model *made = calloc(1, sizeof *made);
     if (!made)
         return heed_fail(error, HEED_MEMORY, "model: cannot get %zu bytes of memory", sizeof *made);
     made->config = *config;
-    made->shape = (heedi_decoder_shape){vocab, max_rows ? max_rows : 1, training};
-    made->max_sequences = max_sequences;
+    made->shape = *shape;
+    made->shape.max_rows += made->shape.max_rows == 0;
     const heed_status status = allocate(made, error);
     if (status != HEED_OK) {
         heed_model_destroy(made);
@@ -91,7 +91,7 @@ void heed_model_observe(heed_model *model, heed_attention_observer *observer, vo
 }
 
 void heed_model_forward(heed_model *model, const heed_batch *batch, heed_pass pass) {
-    HEED_CHECK(batch->rows.n_rows <= model->shape.max_rows && batch->rows.n_sequences <= model->max_sequences);
+    HEED_CHECK(batch->rows.n_rows <= model->shape.max_rows && batch->rows.n_sequences <= model->shape.max_sequences);
     HEED_CHECK(batch->rows.max_length <= (size_t)model->config.model.time);
     HEED_CHECK(pass == HEED_PASS_EVAL || model->shape.training);
     heedi_decoder_forward(&model->decoder, batch, pass);

@@ -146,8 +146,10 @@ static double size_bound(const heed_config *config, size_t vocab) {
            8 * HEED_BLOCK;
 }
 
-heed_status heed_params_create(heed_params **params, const heed_config *config, size_t vocab, heed_error *error) {
+heed_status heed_params_create(heed_params **params, const heed_config *config, size_t vocab, size_t source_vocab,
+                               heed_error *error) {
     *params = NULL;
+    HEED_CHECK(source_vocab == 0);
     if (vocab == 0)
         return heed_fail(error, HEED_CONFIG, "model: a vocabulary of 0 tokens");
     if (size_bound(config, vocab) * (double)sizeof(real) > (double)PTRDIFF_MAX / 16) {

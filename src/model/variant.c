@@ -40,7 +40,7 @@ size_t heed_variant_window(const heed_config *config) {
 
 static heed_status count(const heed_config *config, size_t vocab, double *n_trained, heed_error *error) {
     heed_params *params;
-    const heed_status status = heed_params_create(&params, config, vocab, error);
+    const heed_status status = heed_params_create(&params, config, vocab, 0, error);
     if (status == HEED_OK)
         *n_trained = (double)params->n_trained;
     heed_params_destroy(params);

@@ -31,7 +31,7 @@ static void product(const heedi_linear *linear, real *y, const real *windows, si
 }
 
 void heedi_window_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x) {
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     const size_t width = (size_t)pass->config->model.width;
     for (size_t s = 0; s < rows->n_sequences; s++) {
         const size_t row = rows->first_row[s], n = heed_length(rows, s);
@@ -52,7 +52,7 @@ typedef struct window_leaf {
 static void sum_window(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
     const window_leaf *leaf = context;
     const heedi_linear *linear = leaf->linear;
-    const heed_ragged *rows = &leaf->pass->batch->rows;
+    const heed_ragged *rows = leaf->pass->rows;
     const size_t width = (size_t)leaf->pass->config->model.width, out = linear->out;
     real *windows = leaf->pass->attention_scratch;
     bool first = true;
@@ -75,7 +75,7 @@ static void sum_window(void *context, real *const *d, size_t first_row, size_t n
 
 void heedi_window_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
                            const real *x) {
-    const heed_ragged *rows = &pass->batch->rows;
+    const heed_ragged *rows = pass->rows;
     const size_t width = (size_t)pass->config->model.width, in = linear->in;
     window_leaf leaf = {pass, linear, x, d_y};
     if (pass->gradient)

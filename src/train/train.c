@@ -38,7 +38,8 @@ static heed_status create_model(heedi_run *run, heed_error *error) {
     n_sequences = n_sequences > probes->n_sequences ? n_sequences : probes->n_sequences;
     n_rows = n_rows > probes->n_rows ? n_rows : probes->n_rows;
     const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
-    return heed_model_create(&run->trainer.model, config, vocab, n_rows, n_sequences, true, error);
+    const heed_model_shape shape = {.vocab = vocab, .max_rows = n_rows, .max_sequences = n_sequences, .training = true};
+    return heed_model_create(&run->trainer.model, config, &shape, error);
 }
 
 static heed_status create_sync(heedi_run *run, heed_error *error) {

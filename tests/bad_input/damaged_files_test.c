@@ -154,7 +154,7 @@ static void make_checkpoint(void) {
     const char text[] = "there she blows";
     assert_int_equal(heed_tokenizer_learn(&tokenizer, HEED_TOKENIZER_CHAR, "text", text, strlen(text), &error),
                      HEED_OK);
-    assert_int_equal(heed_params_create(&params, &config, heed_tokenizer_vocab(tokenizer), &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, heed_tokenizer_vocab(tokenizer), 0, &error), HEED_OK);
     for (int i = 0; i < 3; i++)
         arena[i] = calloc(params->n_elements, sizeof(real));
     heed_params_init(params, arena[0], &config);

@@ -67,8 +67,12 @@ static heed_model *create(const variant *v, const test_batch *batch, bool traini
     heed_error error = HEED_ERROR_INIT;
     const heed_config config = config_of(v);
     heed_model *model;
-    assert_int_equal(heed_model_create(&model, &config, VOCAB, batch->batch.rows.n_rows, batch->batch.rows.n_sequences,
-                                       training, &error),
+    assert_int_equal(heed_model_create(&model, &config,
+                                       &(heed_model_shape){.vocab = VOCAB,
+                                                           .max_rows = batch->batch.rows.n_rows,
+                                                           .max_sequences = batch->batch.rows.n_sequences,
+                                                           .training = training},
+                                       &error),
                      HEED_OK);
     fill_weights(model, v);
     return model;

@@ -120,7 +120,7 @@ static void sum_over_ranks(real *sum, const heed_params *params, const test_batc
         size_t end = whole->n_grains * (r + 1) / ranks;
         if (uneven && r + 1 < ranks) /* any contiguous deal must do */
             end = next + (size_t)(test_uniform(5, (uint32_t)(ranks * 64 + r)) * (double)(whole->n_grains - next + 1));
-        size_t row[65], of[65];
+        size_t row[65] = {0}, of[65] = {0};
         const heed_batch view = test_batch_view(whole, next, end - next, row, of);
         size_t n_busy = 0;
         for (size_t g = 0; g < end - next; g++)
@@ -144,7 +144,7 @@ static void sums_do_not_depend_on_the_ranks(void **state) {
     heed_error error = HEED_ERROR_INIT;
     const heed_config config = small_config();
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, &config, 7, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, 7, 0, &error), HEED_OK);
     const size_t bytes = params->n_gradient * sizeof(real);
     real *one = malloc(bytes), *many = malloc(bytes);
     static test_batch whole;
@@ -173,7 +173,7 @@ static void one_rank_sums_the_definition(void **state) {
     heed_error error = HEED_ERROR_INIT;
     const heed_config config = small_config();
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, &config, 7, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, 7, 0, &error), HEED_OK);
     static test_batch whole;
     size_t lengths[12] = {2, 1, 3, 2, 1, 1, 4, 2, 2, 1, 1, 0};
     test_batch_fill(&whole, lengths, 1, 7, false, 1);
@@ -225,7 +225,7 @@ static void entries_sum_like_the_whole_table(void **state) {
     const heed_config config = small_config();
     enum { VOCAB = 40 };
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
     const size_t tensor = (size_t)heed_params_find(params, "token.weight"), grains = 7;
     const heed_tensor *row = &params->tensors[tensor];
     static test_batch whole;
@@ -282,7 +282,7 @@ static void tensors_become_ready_when_complete(void **state) {
     heed_error error = HEED_ERROR_INIT;
     const heed_config config = small_config();
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, &config, 7, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, 7, 0, &error), HEED_OK);
     static test_batch whole;
     test_batch_fill(&whole, (size_t[]){2, 1, 3, 2, 0}, 1, 7, false, 1);
     heed_gradient *gradient;

@@ -10,7 +10,7 @@
 static heed_params *table(const heed_config *config, size_t vocab) {
     heed_error error = HEED_ERROR_INIT;
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, config, vocab, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, config, vocab, 0, &error), HEED_OK);
     return params;
 }
 
@@ -112,10 +112,10 @@ static void absurd_sizes_are_refused(void **state) {
     heed_error error = HEED_ERROR_INIT;
     heed_config config = small_config();
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, &config, 0, &error), HEED_CONFIG);
+    assert_int_equal(heed_params_create(&params, &config, 0, 0, &error), HEED_CONFIG);
     config.model.width = (int64_t)1 << 40;
     error = (heed_error)HEED_ERROR_INIT;
-    assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_CONFIG);
+    assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_CONFIG);
     assert_null(params);
 }
 

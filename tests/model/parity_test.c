@@ -186,7 +186,12 @@ static void losses_and_gradients_are_those_of_pytorch(void **state) {
         heed_model *model;
         heed_gradient *gradient;
         double sequence_loss[16], loss = 0;
-        assert_int_equal(heed_model_create(&model, &config, (size_t)integer(&c, "vocab"), 64, 16, true, &error),
+        assert_int_equal(heed_model_create(&model, &config,
+                                           &(heed_model_shape){.vocab = (size_t)integer(&c, "vocab"),
+                                                               .max_rows = 64,
+                                                               .max_sequences = 16,
+                                                               .training = true},
+                                           &error),
                          HEED_OK);
         assert_int_equal(
             heed_gradient_create(&gradient, heed_model_params(model), 0, made.n_grains, made.n_grains, &error),
@@ -251,9 +256,13 @@ static void train(double *loss, const vectors *c, const heed_config *config, hee
     for (size_t s = 0; s < SEQUENCES; s++)
         lengths[s] = (size_t)config->model.time;
     test_batch_fill(&made, lengths, 1, 2, false, 1);
-    assert_int_equal(
-        heed_model_create(&model, config, (size_t)integer(c, "vocab"), made.batch.rows.n_rows, SEQUENCES, true, &error),
-        HEED_OK);
+    assert_int_equal(heed_model_create(&model, config,
+                                       &(heed_model_shape){.vocab = (size_t)integer(c, "vocab"),
+                                                           .max_rows = made.batch.rows.n_rows,
+                                                           .max_sequences = SEQUENCES,
+                                                           .training = true},
+                                       &error),
+                     HEED_OK);
     assert_int_equal(heed_gradsync_create(&sync, comm, heed_model_params(model), config, 0, &error), HEED_OK);
     fill_weights(model);
     for (size_t step = 0; step < STEPS; step++) {

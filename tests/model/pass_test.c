@@ -16,7 +16,11 @@ static const size_t lengths[] = {11, 3, 1, 9, 10, 0};
 static heed_model *create(const heed_config *config, bool training) {
     heed_error error = HEED_ERROR_INIT;
     heed_model *model;
-    assert_int_equal(heed_model_create(&model, config, VOCAB, 64, 8, training, &error), HEED_OK);
+    assert_int_equal(
+        heed_model_create(&model, config,
+                          &(heed_model_shape){.vocab = VOCAB, .max_rows = 64, .max_sequences = 8, .training = training},
+                          &error),
+        HEED_OK);
     heed_params_init(heed_model_params(model), heed_model_weights(model), config);
     return model;
 }
@@ -138,12 +142,12 @@ static void assert_outputs(const heed_attention_view *view) {
                 for (size_t j = 0; j <= i; j++) {
                     double score = 0;
                     for (size_t c = column; c < column + view->head_width; c++)
-                        score += (double)view->query[(first + i) * view->stride + c] *
-                                 (double)view->key[(first + j) * view->stride + c];
+                        score += (double)view->query[(first + i) * view->how->query_stride + c] *
+                                 (double)view->key[(first + j) * view->how->key_stride + c];
                     const double a = exp(score / sqrt((double)view->head_width));
                     sum += a;
                     for (size_t c = 0; c < view->head_width; c++)
-                        output[c] += a * (double)view->value[(first + j) * view->stride + column + c];
+                        output[c] += a * (double)view->value[(first + j) * view->how->key_stride + column + c];
                 }
                 for (size_t c = 0; c < view->head_width; c++)
                     assert_true(fabs(output[c] / sum - (double)view->output[(first + i) * width + column + c]) <

@@ -45,13 +45,18 @@ static void compute(outcome *out, const heed_config *config, const test_batch *w
     const size_t n_grains = whole->n_grains;
     test_partial partials[64];
     size_t n_partials = 0;
-    assert_int_equal(
-        heed_model_create(&model, config, VOCAB, whole->batch.rows.n_rows, whole->n_sequences, true, &error), HEED_OK);
+    assert_int_equal(heed_model_create(&model, config,
+                                       &(heed_model_shape){.vocab = VOCAB,
+                                                           .max_rows = whole->batch.rows.n_rows,
+                                                           .max_sequences = whole->n_sequences,
+                                                           .training = true},
+                                       &error),
+                     HEED_OK);
     const heed_params *params = heed_model_params(model);
     heed_params_init(params, heed_model_weights(model), config);
     for (size_t r = 0; r < ranks; r++) {
         const size_t first = n_grains * r / ranks, count = n_grains * (r + 1) / ranks - first;
-        size_t row[65], of[65];
+        size_t row[65] = {0}, of[65] = {0};
         const heed_batch view = test_batch_view(whole, first, count, row, of);
         assert_int_equal(heed_gradient_create(&gradient[r], params, first, count, n_grains, &error), HEED_OK);
         heed_model_forward(model, &view, HEED_PASS_TRAIN);
@@ -83,7 +88,7 @@ static void bits_depend_on_neither_ranks_nor_threads(void **state) {
     for (int tied = 0; tied < 2; tied++) {
         const heed_config config = shape_config(tied);
         heed_params *params;
-        assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_OK);
+        assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
         outcome one;
         set_threads(1);
         compute(&one, &config, &whole, 1);
@@ -95,7 +100,7 @@ static void bits_depend_on_neither_ranks_nor_threads(void **state) {
                 for (size_t i = 0; i < params->n_tensors; i++) {
                     const heed_tensor *tensor = &params->tensors[i];
                     if (memcmp(one.gradient + tensor->gradient, many.gradient + tensor->gradient,
-                               tensor->size * sizeof(real)))
+                               tensor->size * sizeof(real)) != 0)
                         fail_msg("%s differs with %zu ranks of %d threads", tensor->name, ranks, threads);
                 }
                 assert_memory_equal(one.gradient, many.gradient, params->n_gradient * sizeof(real));
@@ -121,7 +126,7 @@ static void bits_do_not_depend_on_the_classifiers_blocks(void **state) {
     config.model.time = 150;
     test_batch_fill(&whole, mixed, 2, VOCAB, true, 12);
     heed_params *params;
-    assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
     set_threads(1);
     outcome one, many;
     compute(&one, &config, &whole, 1);
@@ -143,11 +148,15 @@ static void empty_batches_give_zero(void **state) {
     const heed_config config = shape_config(true);
     heed_model *model;
     heed_gradient *gradient;
-    size_t row[65], of[65];
+    size_t row[65] = {0}, of[65] = {0};
     make_batch(&whole);
     const heed_batch view = test_batch_view(&whole, N_GRAINS - 2, 2, row, of);
     assert_int_equal(view.rows.n_rows, 0);
-    assert_int_equal(heed_model_create(&model, &config, VOCAB, 64, 4, true, &error), HEED_OK);
+    assert_int_equal(
+        heed_model_create(&model, &config,
+                          &(heed_model_shape){.vocab = VOCAB, .max_rows = 64, .max_sequences = 4, .training = true},
+                          &error),
+        HEED_OK);
     const heed_params *params = heed_model_params(model);
     heed_params_init(params, heed_model_weights(model), &config);
     assert_int_equal(heed_gradient_create(&gradient, params, N_GRAINS - 2, 2, N_GRAINS, &error), HEED_OK);

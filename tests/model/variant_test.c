@@ -36,8 +36,12 @@ static heed_config config_of(size_t variant, heed_positions positions) {
 static heed_model *create(const heed_config *config, const test_batch *batch, bool training) {
     heed_error error = HEED_ERROR_INIT;
     heed_model *model;
-    assert_int_equal(heed_model_create(&model, config, VOCAB, batch->batch.rows.n_rows, batch->batch.rows.n_sequences,
-                                       training, &error),
+    assert_int_equal(heed_model_create(&model, config,
+                                       &(heed_model_shape){.vocab = VOCAB,
+                                                           .max_rows = batch->batch.rows.n_rows,
+                                                           .max_sequences = batch->batch.rows.n_sequences,
+                                                           .training = training},
+                                       &error),
                      HEED_OK);
     const heed_params *params = heed_model_params(model);
     real *weights = heed_model_weights(model);
@@ -253,7 +257,7 @@ static void see(void *context, const heed_attention_view *view) {
                     double output = 0, sum = 0;
                     for (size_t j = 0; j < n; j++) {
                         sum += (double)weights[i * n + j];
-                        output += (double)(weights[i * n + j] * view->value[(first + j) * view->stride + c]);
+                        output += (double)(weights[i * n + j] * view->value[(first + j) * view->how->key_stride + c]);
                     }
                     assert_true(fabs(sum - 1) < TOLERANCE);
                     assert_true(fabs(output - (double)view->output[(first + i) * view->heads * view->head_width + c]) <
@@ -337,7 +341,7 @@ static void frozen_numbers_stay(void **state) {
         config.train.weight_decay = 0.5;
         config.train.beta1 = config.train.beta2 = 0.5;
         config.train.eps = 1e-8;
-        assert_int_equal(heed_params_create(&params, &config, VOCAB, &error), HEED_OK);
+        assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
         const size_t n = params->n_elements;
         real *arena = calloc(5 * n, sizeof *arena);
         real *weights = arena, *start = arena + n, *gradient = arena + 2 * n;
@@ -368,10 +372,10 @@ static void matched_variants_train_as_many(void **state) {
         config.model.hidden = 256;
         config.model.time = 64;
         config.model.window = 16;
-        assert_int_equal(heed_params_create(&full, &config, VOCAB, &error), HEED_OK);
+        assert_int_equal(heed_params_create(&full, &config, VOCAB, 0, &error), HEED_OK);
         assert_int_equal(heed_variant_match(&config, (heed_attend)v, VOCAB, &error), HEED_OK);
         assert_int_equal(config.model.attention, v);
-        assert_int_equal(heed_params_create(&matched, &config, VOCAB, &error), HEED_OK);
+        assert_int_equal(heed_params_create(&matched, &config, VOCAB, 0, &error), HEED_OK);
         if (v == HEED_ATTEND_SOFTMAX || v == HEED_ATTEND_CONTENT || v == HEED_ATTEND_WINDOW)
             assert_int_equal(matched->n_trained, full->n_trained);
         assert_true(fabs((double)matched->n_trained / (double)full->n_trained - 1) < 0.01);

@@ -37,7 +37,7 @@ static inline void sample_create(sample *s, bool tied) {
     config.model.tied = tied;
     *s = (sample){.state = {.valid_loss = NAN, .best_loss = NAN, .data_digest = "0123456789abcdef", .kernel = "skx"}};
     static const char text[] = "Call me Ishmael.";
-    OK(heed_params_create(&s->params, &config, 11, &error));
+    OK(heed_params_create(&s->params, &config, 11, 0, &error));
     OK(heed_tokenizer_learn(&s->tokenizer, HEED_TOKENIZER_CHAR, "text", text, sizeof text - 1, &error));
     s->state.config_text = strdup("[model]\nwidth = 8\n");
     s->arenas.params = s->params;

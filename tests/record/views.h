@@ -62,7 +62,6 @@ static inline void view_create(sample_view *s, const size_t *lengths, size_t fro
                                     .query = query,
                                     .key = query + WIDTH,
                                     .value = query + 2 * WIDTH,
-                                    .stride = 3 * WIDTH,
                                     .output = output,
                                     .d_output = d_output};
 }

@@ -142,7 +142,7 @@ static void read_result(real **weights, size_t *n_elements) {
     heed_config_defaults(&config);
     config.model.width = 16, config.model.heads = 2, config.model.layers = 1, config.model.time = 16;
     assert_int_equal(heed_config_resolve(&config, &error), HEED_OK);
-    assert_int_equal(heed_params_create(&params, &config, 23, &error), HEED_OK);
+    assert_int_equal(heed_params_create(&params, &config, 23, 0, &error), HEED_OK);
     *n_elements = params->n_elements;
     *weights = calloc(params->n_elements, sizeof **weights);
     const heed_checkpoint_arenas arenas = {.params = params, .weights = *weights};
