@@ -79,6 +79,8 @@ void heedi_blocks_close(void) {
     blocks.packed = NULL;
 }
 
+enum { LINE = 16, AHEAD = 8 }; /* elements of a cache line; lines that are asked for ahead of their turn */
+
 /* --- packing ---------------------------------------------------------------------------------------------------- */
 
 /* Four by four: out[i * stride + j] = x[j * row + i]. */
@@ -97,12 +99,14 @@ static inline __attribute__((always_inline)) void transpose_4(real *out, size_t 
 /* A whole panel whose k runs along memory: the strip is turned, a cache line of every row at a time. */
 static inline __attribute__((always_inline)) void turn_panel(real *out, size_t stride, const real *x, size_t row,
                                                              size_t k, const size_t width) {
-    enum { LINE = 16 };
     size_t p = 0;
     for (; p + LINE <= k; p += LINE)
-        for (size_t w = 0; w < width; w += 4)
+        for (size_t w = 0; w < width; w += 4) {
+            for (size_t i = 0; i < 4; i++)
+                __builtin_prefetch(x + (w + i) * row + p + AHEAD * LINE);
             for (size_t q = p; q < p + LINE; q += 4)
                 transpose_4(out + q * stride + w, stride, x + w * row + q, row);
+        }
     for (; p < k; p++)
         for (size_t w = 0; w < width; w++)
             out[p * stride + w] = x[w * row + p];
@@ -111,10 +115,13 @@ static inline __attribute__((always_inline)) void turn_panel(real *out, size_t s
 /* A whole panel that lies across memory. */
 static inline __attribute__((always_inline)) void copy_panel(real *out, size_t stride, const real *x, size_t k_step,
                                                              size_t k, const size_t width) {
-    for (size_t p = 0; p < k; p++)
+    for (size_t p = 0; p < k; p++) {
+        for (size_t w = 0; w < width; w += LINE)
+            __builtin_prefetch(x + (p + 4 * AHEAD) * k_step + w);
 #pragma omp simd
         for (size_t w = 0; w < width; w++)
             out[p * stride + w] = x[p * k_step + w];
+    }
 }
 
 /* A panel at an edge, or of an unusual width; zeros fill up. */
