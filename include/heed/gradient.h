@@ -38,6 +38,8 @@ heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *pa
                                  size_t n_grains, heed_error *error);
 void heed_gradient_destroy(heed_gradient *gradient);
 size_t heed_gradient_bytes(const heed_gradient *gradient);
+/* What that would be, without making it. */
+size_t heed_gradient_planned_bytes(const heed_params *params, size_t first, size_t count, size_t n_grains);
 void heed_gradient_listen(heed_gradient *gradient, heed_gradient_ready *ready, void *context);
 
 size_t heed_gradient_nodes(const heed_gradient *gradient, const heed_node **nodes);

@@ -32,6 +32,18 @@ typedef struct heed_gradsync_memory {
 } heed_gradsync_memory;
 heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync);
 
+/* What rank `rank` of `size` will hold, send and receive in a step, without making anything: for planning. sent:
+ * partial gradients to their owners; updated parameters go to all others beside that. Errors: HEED_MEMORY. Not
+ * collective. */
+typedef struct heed_gradsync_view {
+    size_t n_buckets, n_leaves; /* exchanges a step; partial sums of all ranks */
+    size_t own_elements;        /* parameters that it updates */
+    size_t sent_bytes, received_bytes;
+    heed_gradsync_memory memory;
+} heed_gradsync_view;
+heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int rank, int size,
+                                  heed_gradsync_view *view, heed_error *error);
+
 /* The gradient object that backward fills; every tensor that becomes ready may start an exchange. */
 heed_gradient *heed_gradsync_gradient(heed_gradsync *sync);
 

@@ -59,6 +59,10 @@ real *heed_model_weights(heed_model *model); /* the parameter arena */
 size_t heed_model_vocab(const heed_model *model);
 size_t heed_model_activation_bytes(const heed_model *model);
 
+/* What heed_model_activation_bytes would be for that shape, without a model. Errors: HEED_MEMORY. */
+heed_status heed_model_activations(const heed_config *config, const heed_model_shape *shape, size_t *bytes,
+                                   heed_error *error);
+
 /* Calls observer for every attention layer: in backward, or in forward when the pass is HEED_PASS_EVAL. NULL: off. */
 void heed_model_observe(heed_model *model, heed_attention_observer *observer, void *context);
 

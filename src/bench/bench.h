@@ -5,12 +5,14 @@
 
 #include "heed/comm.h"
 #include "heed/config.h"
+#include "heed/corpus.h"
 #include "heed/gemm.h"
 #include "heed/gradsync.h"
 #include "heed/params.h"
 #include "heed/stage.h"
 
-/* ---- shapes ------------------------------------------------------------------------------------------------------ */
+/* ---- what is trained
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Sizes that speed is compared at. Their data is noise, so that no file is needed. */
 typedef struct heedi_shape {
@@ -22,8 +24,24 @@ extern const heedi_shape heedi_shapes[]; /* ended by one without a name */
 /* The shape of that name over the defaults; false when there is none. */
 bool heedi_shape_config(heed_config *config, const char *name);
 
-/* How many tokens the config's data has. A text is read for that. Errors: those of reading it. Not collective. */
-heed_status heedi_vocab(const heed_config *config, size_t *vocab, heed_error *error);
+/* The vocabulary of the config's data, which is read for that: a text is learnt, a token store opened, a task made.
+ * Errors: those of reading it. Ownership: heedi_vocabulary_reset, also after an error. Not collective. */
+typedef struct heedi_vocabulary {
+    heed_corpus *corpus;             /* NULL for a text */
+    heed_tokenizer *learned;         /* of a text */
+    const heed_tokenizer *tokenizer; /* either's */
+} heedi_vocabulary;
+heed_status heedi_vocabulary_open(heedi_vocabulary *data, const heed_config *config, heed_error *error);
+void heedi_vocabulary_reset(heedi_vocabulary *data);
+
+/* A checkpoint of the config, written into a new folder inside `folder` and taken away again. Errors: as
+ * heed_checkpoint_write. Not collective. */
+typedef struct heedi_disk {
+    size_t checkpoint_bytes;
+    double checkpoint_seconds;
+} heedi_disk;
+heed_status heedi_measure_checkpoint(const heed_config *config, const heedi_vocabulary *data, const char *folder,
+                                     heedi_disk *disk, heed_error *error);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
 

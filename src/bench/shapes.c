@@ -52,30 +52,33 @@ static char *read_text(const char *path, size_t *bytes, heed_error *error) {
     return text;
 }
 
-static heed_status vocab_of_text(const heed_config *config, size_t *vocab, heed_error *error) {
+static heed_status learn_text(heedi_vocabulary *data, const heed_config *config, heed_error *error) {
     size_t bytes;
-    heed_tokenizer *tokenizer = NULL;
     char *text = read_text(config->data.text, &bytes, error);
-    if (text &&
-        heed_tokenizer_learn(&tokenizer, config->data.tokenizer, config->data.text, text, bytes, error) == HEED_OK)
-        *vocab = heed_tokenizer_vocab(tokenizer);
-    heed_tokenizer_destroy(tokenizer);
+    if (text)
+        heed_tokenizer_learn(&data->learned, config->data.tokenizer, config->data.text, text, bytes, error);
+    data->tokenizer = data->learned;
     free(text);
     return error->status;
 }
 
-heed_status heedi_vocab(const heed_config *config, size_t *vocab, heed_error *error) {
-    heed_corpus *corpus = NULL;
+heed_status heedi_vocabulary_open(heedi_vocabulary *data, const heed_config *config, heed_error *error) {
+    *data = (heedi_vocabulary){0};
     if (config->data.task == HEED_NO_TASK && !config->data.store[0])
-        return vocab_of_text(config, vocab, error);
+        return learn_text(data, config, error);
     if (config->data.task != HEED_NO_TASK) {
         const heed_task_settings settings = heed_task_settings_of(config);
-        heed_corpus_of_task(&corpus, &settings, error);
+        heed_corpus_of_task(&data->corpus, &settings, error);
     } else {
-        heed_corpus_open(&corpus, config->data.store, error);
+        heed_corpus_open(&data->corpus, config->data.store, error);
     }
     if (error->status == HEED_OK)
-        *vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(corpus));
-    heed_corpus_close(corpus);
+        data->tokenizer = heed_corpus_tokenizer(data->corpus);
     return error->status;
+}
+
+void heedi_vocabulary_reset(heedi_vocabulary *data) {
+    heed_tokenizer_destroy(data->learned);
+    heed_corpus_close(data->corpus);
+    *data = (heedi_vocabulary){0};
 }

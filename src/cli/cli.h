@@ -24,6 +24,7 @@
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \
     X(merge, false, "make one file of a run's attention log")                                                          \
     X(bench, true, "measure the machine, and the training step by stage")                                              \
+    X(plan, true, "say what a run on a cluster will take, before it is queued")                                        \
     X(config, false, "list all settings, or show those of a config")                                                   \
     X(version, false, "show heed's version and what it runs on")
 
@@ -85,6 +86,11 @@ heed_status heedi_read_config(heedi_cli *cli, heed_config *config, heed_error *e
 heed_status heedi_share_config(heedi_cli *cli, heed_config *config,
                                heed_status (*read)(heedi_cli *cli, heed_config *config, heed_error *error),
                                heed_error *error);
+
+/* The shape of that name (S, M, L) or a config file, with settings on top, resolved. Errors: HEED_CONFIG,
+ * HEED_NOT_FOUND. Not collective. */
+heed_status heedi_read_shape(const char *name, char *const *settings, int n_settings, heed_config *config,
+                             heed_error *error);
 
 /* Refuses (HEED_CREATE, HEED_USAGE) an output that is one of the inputs, a folder, or, unless force is set, exists. */
 heed_status heedi_check_output(const char *output, bool force, char *const *inputs, int n_inputs, heed_error *error);

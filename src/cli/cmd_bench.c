@@ -24,19 +24,8 @@ typedef struct bench {
 
 static const char *shape_name = "M"; /* --shape */
 
-/* A shape's name, or a config file; settings on top. */
 static heed_status read_shape(heedi_cli *cli, heed_config *config, heed_error *error) {
-    if (!heedi_shape_config(config, shape_name)) {
-        heed_config_defaults(config);
-        if (heed_config_read_file(config, shape_name, error) != HEED_OK) {
-            heed_hint(error, "--shape takes S, M, L or a config file");
-            return error->status;
-        }
-    }
-    for (int i = 0; i < cli->n_arguments; i++)
-        if (heed_config_override(config, cli->arguments[i], error) != HEED_OK)
-            return error->status;
-    return heed_config_resolve(config, error);
+    return heedi_read_shape(shape_name, cli->arguments, cli->n_arguments, config, error);
 }
 
 static double tokens_per_second(const bench *b) {
@@ -88,8 +77,10 @@ static heed_status measure_scaling(bench *b, heed_comm *comm, heed_error *error)
 
 static heed_status measure(bench *b, heed_comm *comm, const char *trace, bool scaling, heed_error *error) {
     heed_error failed = HEED_ERROR_INIT;
-    if (comm->rank == 0)
-        heedi_vocab(&b->config, &b->vocab, &failed);
+    heedi_vocabulary data = {0};
+    if (comm->rank == 0 && heedi_vocabulary_open(&data, &b->config, &failed) == HEED_OK)
+        b->vocab = heed_tokenizer_vocab(data.tokenizer);
+    heedi_vocabulary_reset(&data);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
     if (heed_comm_broadcast(comm, &b->vocab, sizeof b->vocab, 0, error) != HEED_OK ||

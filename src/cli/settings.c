@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bench/bench.h"
+
 /* A path may hold '=' too, but hardly ahead of its first '/'. */
 static bool is_setting(const char *argument) {
     const char *equals = strchr(argument, '=');
@@ -65,4 +67,17 @@ heed_status heedi_share_config(heedi_cli *cli, heed_config *config,
     if (heed_comm_agree(cli->comm, error) != HEED_OK)
         return error->status;
     return heed_comm_broadcast(cli->comm, config, sizeof *config, 0, error);
+}
+
+heed_status heedi_read_shape(const char *name, char *const *settings, int n_settings, heed_config *config,
+                             heed_error *error) {
+    if (!heedi_shape_config(config, name)) {
+        heed_config_defaults(config);
+        if (heed_config_read_file(config, name, error) != HEED_OK)
+            return heed_hint(error, "S, M and L are built in; anything else is a config file");
+    }
+    for (int i = 0; i < n_settings; i++)
+        if (heed_config_override(config, settings[i], error) != HEED_OK)
+            return error->status;
+    return heed_config_resolve(config, error);
 }

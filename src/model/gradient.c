@@ -73,6 +73,27 @@ static size_t scratch_size(const heed_params *params) {
     return aligned_elements(matrix) + (MAX_TENSORS - 1) * aligned_elements(vector);
 }
 
+/* Of the partial sums, of the scratch, and of both; SIZE_MAX when it is more than any. */
+static size_t arena_bytes(const heed_gradient *gradient, size_t *partials_bytes, size_t *scratch_bytes) {
+    size_t levels = 0, bytes;
+    for (size_t i = 0; i < gradient->n_nodes; i++) {
+        const size_t more = levels_of(gradient->nodes[i].count);
+        levels = more > levels ? more : levels;
+    }
+    *partials_bytes = heed_bytes(gradient->n_nodes, heed_bytes(gradient->params->n_gradient, sizeof(real)));
+    *scratch_bytes = heed_bytes(levels, heed_bytes(gradient->scratch_size, sizeof(real)));
+    if (__builtin_add_overflow(heed_aligned(*partials_bytes), heed_aligned(*scratch_bytes), &bytes))
+        return SIZE_MAX;
+    return bytes;
+}
+
+size_t heed_gradient_planned_bytes(const heed_params *params, size_t first, size_t count, size_t n_grains) {
+    heed_gradient gradient = {.params = params, .scratch_size = scratch_size(params)};
+    size_t partials_bytes, scratch_bytes;
+    gradient.n_nodes = heed_tree_cover(gradient.nodes, first, count, n_grains);
+    return arena_bytes(&gradient, &partials_bytes, &scratch_bytes);
+}
+
 heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *params, size_t first, size_t count,
                                  size_t n_grains, heed_error *error) {
     *gradient = NULL;
@@ -84,14 +105,8 @@ heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *pa
     made->count = count;
     made->n_nodes = heed_tree_cover(made->nodes, first, count, n_grains);
     made->scratch_size = scratch_size(params);
-    size_t levels = 0;
-    for (size_t i = 0; i < made->n_nodes; i++)
-        levels = levels_of(made->nodes[i].count) > levels ? levels_of(made->nodes[i].count) : levels;
-    const size_t partials_bytes = heed_bytes(made->n_nodes, heed_bytes(params->n_gradient, sizeof(real)));
-    const size_t scratch_bytes = heed_bytes(levels, heed_bytes(made->scratch_size, sizeof(real)));
-    size_t bytes;
-    if (__builtin_add_overflow(heed_aligned(partials_bytes), heed_aligned(scratch_bytes), &bytes))
-        bytes = SIZE_MAX;
+    size_t partials_bytes, scratch_bytes;
+    const size_t bytes = arena_bytes(made, &partials_bytes, &scratch_bytes);
     const heed_status status = heed_arena_init(&made->arena, bytes, "gradients", error);
     if (status != HEED_OK) {
         free(made);

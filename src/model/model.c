@@ -40,6 +40,18 @@ static heed_status allocate(heed_model *model, heed_error *error) {
     return HEED_OK;
 }
 
+heed_status heed_model_activations(const heed_config *config, const heed_model_shape *shape, size_t *bytes,
+                                   heed_error *error) {
+    heedi_decoder decoder = {.blocks = calloc((size_t)config->model.layers, sizeof *decoder.blocks)};
+    if (!decoder.blocks)
+        return heed_fail(error, HEED_MEMORY, "model: no memory for %lld blocks", (long long)config->model.layers);
+    heedi_placer count = {0};
+    heedi_decoder_place(&decoder, &count, config, shape);
+    *bytes = count.bytes;
+    free(decoder.blocks);
+    return HEED_OK;
+}
+
 heed_status heed_model_create(heed_model **model, const heed_config *config, const heed_model_shape *shape,
                               heed_error *error) {
     *model = NULL;

@@ -302,16 +302,28 @@ heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, co
 
 /* ---- create, destroy ------------------------------------------------------------------------------------------ */
 
+static size_t levels_of(size_t n_grains) {
+    size_t levels = 1;
+    while ((size_t)1 << levels < n_grains)
+        levels++;
+    return levels + 1;
+}
+
+static size_t tree_bytes(size_t n_grains) {
+    return (size_t)omp_get_max_threads() * levels_of(n_grains) * HEED_BLOCK * sizeof(real);
+}
+
+static size_t block_sum_bytes(const heed_params *params) {
+    return heed_bytes(params->n_elements / HEED_BLOCK, sizeof(double));
+}
+
 static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     const heedi_plan *plan = &sync->plan;
     const size_t n_moments = (size_t)heed_optimizer_moments(sync->config);
     const size_t moment_bytes = heed_bytes(plan->own_elements, sizeof(real));
-    const size_t block_bytes = heed_bytes(sync->params->n_elements / HEED_BLOCK, sizeof(double));
-    for (sync->n_levels = 1; (size_t)1 << sync->n_levels < plan->n_grains; sync->n_levels++)
-        ;
-    sync->n_levels++;
+    sync->n_levels = levels_of(plan->n_grains);
     sync->n_threads = omp_get_max_threads();
-    const size_t scratch_bytes = (size_t)sync->n_threads * sync->n_levels * HEED_BLOCK * sizeof(real);
+    const size_t block_bytes = block_sum_bytes(sync->params), scratch_bytes = tree_bytes(plan->n_grains);
     const size_t bytes = n_moments * heed_aligned(moment_bytes) + heed_aligned(plan->received_bytes) +
                          heed_aligned(block_bytes) + heed_aligned(scratch_bytes);
     const heed_status status = heed_arena_init(&sync->arena, bytes, "optimizer and gradient exchange", error);
@@ -367,6 +379,30 @@ void heed_gradsync_destroy(heed_gradsync *sync) {
     free(sync->exchanges);
     free(sync->pending);
     free(sync);
+}
+
+heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int rank, int size,
+                                  heed_gradsync_view *view, heed_error *error) {
+    const heed_comm comm = {.rank = rank, .size = size};
+    const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
+    heedi_plan plan;
+    const heed_status status = heedi_plan_init(&plan, &comm, params, n_grains, 0, error);
+    if (status == HEED_OK) {
+        *view = (heed_gradsync_view){.n_buckets = plan.n_buckets,
+                                     .n_leaves = plan.n_leaves,
+                                     .own_elements = plan.own_elements,
+                                     .received_bytes = plan.received_bytes};
+        view->memory.moments = (size_t)heed_optimizer_moments(config) * heed_aligned(plan.own_elements * sizeof(real));
+        view->memory.buffers = heed_aligned(plan.received_bytes) + heed_aligned(block_sum_bytes(params)) +
+                               heed_aligned(tree_bytes(n_grains));
+        view->memory.gradients = heed_gradient_planned_bytes(params, plan.first_grain, plan.own_grains, n_grains);
+        for (size_t b = 0; b < plan.n_buckets; b++)
+            for (size_t wave = 0; wave < plan.own_partials; wave++)
+                for (int r = 0; r < size; r++)
+                    view->sent_bytes += plan.buckets[b].send_bytes[r];
+    }
+    heedi_plan_reset(&plan);
+    return status;
 }
 
 heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync) {

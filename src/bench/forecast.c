@@ -1,0 +1,96 @@
+/* A step is the layers, the sum over ranks, the update, and what of the communication does not fit behind the backward
+ * pass.
+ *
+ * The network is alpha + bytes / beta for every message (Hockney 1994). A rank sends to every other one in each bucket,
+ * and the ranks of a node share its link. Gradients leave while backward runs, all but those of the last bucket;
+ * parameters return when nothing else can be done. Where this very run has as many ranks as the plan, its own exchange
+ * is measured instead, and nothing of it counts as hidden: on one host the processors move the bytes themselves. */
+#include <math.h>
+#include <unistd.h>
+
+#include "bench/forecast.h"
+#include "bench/layers.h"
+#include "heed/model.h"
+#include "heed/train.h"
+
+/* Memory of the process as it stands: libraries, MPI, BLIS. */
+static size_t resident_bytes(void) {
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long total = 0, resident = 0;
+    if (file && fscanf(file, "%lu %lu", &total, &resident) != 2)
+        resident = 0;
+    if (file)
+        fclose(file);
+    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* What the largest share of the grains takes: rank 0's may be smaller. */
+static size_t most_sequences(const heed_config *config, int n_ranks) {
+    const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
+    return (n_grains + (size_t)n_ranks - 1) / (size_t)n_ranks * (size_t)config->train.grain;
+}
+
+static heed_status plan_memory(const heed_config *config, const heed_params *params, heedi_forecast *f, size_t vocab,
+                               heed_error *error) {
+    const size_t n_rows = most_sequences(config, f->n_ranks) * (size_t)config->model.time;
+    const size_t arena = params->n_elements * sizeof(real);
+    f->memory = (heedi_memory){.parameters = arena, .exchange = f->exchange.memory};
+    f->base_bytes = resident_bytes();
+    f->snapshot_bytes = (1 + (f->exchange.memory.moments > 0) * 2) * arena; /* rank 0 keeps one for checkpoints */
+    const heed_model_shape shape = {.vocab = vocab, .max_rows = n_rows, .training = true};
+    return heed_model_activations(config, &shape, &f->memory.activations, error);
+}
+
+/* Seconds of all gradients' way out and all parameters' way back, as this run does it. */
+static heed_status measure_network(heed_comm *comm, const heed_params *params, heedi_forecast *f, heed_error *error) {
+    double both = 0;
+    const size_t bytes = params->n_gradient * sizeof(real);
+    const heed_status status = heedi_measure_exchange(comm, bytes / f->exchange.n_buckets, &both, error);
+    f->out_seconds = f->back_seconds = 0.5 * both * (double)f->exchange.n_buckets;
+    f->hidden_seconds = 0;
+    return status;
+}
+
+static void model_network(const heed_params *params, const heedi_network *network, double backward, heedi_forecast *f) {
+    const double n = f->n_ranks, near = f->ranks_per_node < n ? f->ranks_per_node : n;
+    const double far_share = n > 1 ? (n - near) / (n - 1) : 0; /* of the other ranks that are on other nodes */
+    const double sent = (double)f->exchange.sent_bytes * far_share * near;
+    const double returned = (double)params->n_elements * sizeof(real) * (n - near) / n * near;
+    const double messages = (double)f->exchange.n_buckets * (n - near);
+    f->out_seconds = messages * network->alpha + sent / network->beta;
+    f->back_seconds = messages * network->alpha + returned / network->beta;
+    const double fits = backward * (double)(f->exchange.n_buckets - 1) / (double)f->exchange.n_buckets;
+    f->hidden_seconds =
+        fmin(f->out_seconds * (double)(f->exchange.n_buckets - 1) / (double)f->exchange.n_buckets, fits);
+}
+
+heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size_t vocab, const heedi_network *network,
+                                heedi_forecast *f, heed_error *error) {
+    heed_params *params = NULL;
+    heedi_layer_times layers;
+    heed_error failed = HEED_ERROR_INIT;
+    if (heed_params_create(&params, config, vocab, 0, &failed) == HEED_OK &&
+        heed_gradsync_outlook(config, params, 0, f->n_ranks, &f->exchange, &failed) == HEED_OK)
+        plan_memory(config, params, f, vocab, &failed);
+    heed_status status = heed_comm_agree(comm, &failed);
+    if (status != HEED_OK)
+        *error = failed;
+    if (status == HEED_OK)
+        status = heedi_measure_layers(comm, config, params, most_sequences(config, f->n_ranks), &layers, error);
+    if (status == HEED_OK) {
+        const double own = (double)f->exchange.own_elements;
+        const double added = own * (double)(f->exchange.n_leaves - 1) + (config->model.tied ? own : 0);
+        f->compute_seconds = layers.forward + layers.classifier + layers.backward + own * layers.update +
+                             (added + 0.5 * own) * layers.move;
+        f->n_parameters = (double)params->n_parameters;
+        f->flops_per_token = heed_flops_per_token(config, params);
+        f->tokens = (double)(config->train.batch * config->model.time);
+        if (f->n_ranks > 1 && network)
+            model_network(params, network, layers.backward, f);
+        else if (f->n_ranks > 1)
+            status = measure_network(comm, params, f, error);
+        f->seconds = f->compute_seconds + f->out_seconds + f->back_seconds - f->hidden_seconds;
+    }
+    heed_params_destroy(params);
+    return status;
+}

@@ -1,0 +1,76 @@
+"""heed plan: what it says of memory, traffic and disk is what a run then has; time follows from the network's numbers."""
+
+import glob
+import json
+import os
+
+from program import Case, fresh, heed, main
+
+MODEL = ["model.layers=1", "train.threads=1", "train.batch=12", "train.grain=1"]
+
+
+def plan(*arguments, ranks=0):
+    result = heed("plan", "S", "--json", *MODEL, *arguments, ranks=ranks)
+    return result, json.loads(result.out) if result.status == 0 else None
+
+
+class Plan(Case):
+    def test_memory_is_that_of_steps(self):
+        for ranks in (1, 2):
+            result, planned = plan(ranks=ranks)
+            self.expect_success(result)
+            measured = json.loads(self.expect_success(heed("bench", "--shape", "S", "--json", "--steps", "1", *MODEL,
+                                                           ranks=ranks)).out)["memory_bytes"]
+            for part in ("parameters", "gradients", "moments", "exchange"):
+                self.assertEqual(planned["memory_bytes"][part], measured[part], (ranks, part))
+            self.assertAlmostEqual(planned["memory_bytes"]["activations"], measured["activations"],
+                                   delta=0.01 * measured["activations"])
+            self.assertGreater(planned["step"]["compute"], 0)
+
+    def test_disk_is_exact(self):
+        folder = fresh("planned")
+        settings = ["data.task=copy", "data.task_length=8", "model.layers=1", "model.width=16", "model.time=16",
+                    "train.batch=4", "train.steps=2", "train.warmup=1", "log.attention_every=0", "eval.batches=1",
+                    f"run.dir={folder}"]
+        with open("planned.ini", "w", encoding="utf-8") as file:
+            file.write("\n".join(settings) + "\n")
+        planned = json.loads(self.expect_success(heed("plan", "planned.ini", "--json", "--disk", ".")).out)
+        self.expect_success(heed("train", "planned.ini"))
+        written = glob.glob(os.path.join(folder, "checkpoints", "*.h5"))
+        self.assertEqual([planned["checkpoint_bytes"]], [os.path.getsize(path) for path in written])
+        self.assertEqual(glob.glob("heed-plan-*"), [])
+
+    def test_network_is_alpha_and_beta(self):
+        plans = {}
+        for name, network in (("none", "0,999999"), ("slow", "0,1"), ("slower", "0,0.5"), ("late", "100,999999")):
+            result, plans[name] = plan("--ranks", "4", "--ranks-per-node", "1", "--network", network)
+            self.expect_success(result)
+        back = {name: plans[name]["step"]["parameters_back"] for name in plans}
+        elements = plans["none"]["memory_bytes"]["parameters"] / 4
+        self.assertAlmostEqual(back["slow"], elements * 4 * 3 / 4 / 1e9, delta=1e-6)
+        self.assertAlmostEqual(back["slower"], 2 * back["slow"], delta=1e-6)
+        self.assertLess(back["none"], 1e-6)
+        self.assertAlmostEqual(back["late"] / 300e-6, round(back["late"] / 300e-6), delta=0.01)  # three others a bucket
+        for planned in plans.values():
+            step = planned["step"]
+            self.assertLessEqual(step["hidden"], step["gradients_out"])
+            self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["hidden"] +
+                                   step["parameters_back"], delta=1e-9)
+
+    def test_ten_thousand_ranks(self):
+        result, planned = plan("--ranks", "10000", "--ranks-per-node", "100", "--network", "HDR200",
+                               "train.batch=10000", "train.steps=100")
+        self.expect_success(result)
+        self.assertEqual(planned["tokens_per_step"], 640000)
+        self.assertAlmostEqual(planned["node_hours"], 100 * planned["hours"], delta=1e-9)
+
+    def test_faults(self):
+        self.expect_fault(plan("--ranks", "4")[0], 64, r"--network is missing.*run plan itself on 4 ranks")
+        self.expect_fault(plan("--network", "10GbX")[0], 64, r"--network = 10GbX: expected a name, or microseconds")
+        self.expect_fault(plan("--ranks", "13", "--network", "1,1")[0], 78, r"--ranks = 13: the batch has only 12 grains")
+        self.expect_fault(heed("plan"), 64, r"S\|M\|L\|CONFIG \[SECTION.KEY=VALUE...\] is missing")
+        self.expect_fault(heed("plan", "S", "--disk", "/nowhere"), 73, r"/nowhere: No such file")
+
+
+if __name__ == "__main__":
+    main()
