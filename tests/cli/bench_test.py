@@ -55,7 +55,7 @@ class Bench(Case):
         self.assertRegex(out, r"tokens/s, [\d.]+% of the peak")
 
     def test_faults(self):
-        self.expect_fault(heed("bench", "--shape", "XL"), 66, r"XL: .*--shape takes S, M, L or a config file")
+        self.expect_fault(heed("bench", "--shape", "XL"), 66, r"XL: .*S, M and L are built in; anything else is a config file")
         self.expect_fault(heed("bench", "--shape", "S", "--scaling", "train.grain=12", "train.batch=12", ranks=2), 78,
                           r"train.batch = 12|more ranks")
 
