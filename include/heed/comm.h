@@ -32,6 +32,10 @@ void heed_comm_close(heed_comm *comm);
 /* A communicator of the first n_ranks ranks, in the same order, beside the whole one; *part is NULL on the others.
  * Errors: HEED_PEER, HEED_MEMORY. Ownership: heed_comm_close, which leaves MPI running. Collective. */
 heed_status heed_comm_part(heed_comm *whole, int n_ranks, heed_comm **part, heed_error *error);
+/* Divides the ranks: those that pass the same group get a communicator of their own, in the same order; *part is NULL
+ * on those that pass a group below 0. Verbs on the parts do not wait for each other. Errors and ownership as above.
+ * Collective over whole. */
+heed_status heed_comm_split(heed_comm *whole, int group, heed_comm **part, heed_error *error);
 
 /* "Open MPI v4.1.4, ..." in one line. Not collective. */
 const char *heed_comm_library(void);

@@ -29,6 +29,13 @@ typedef enum heed_attend { /* model.attention; heed/variant.h says what each may
                            HEED_ATTEND_NONE,
                            HEED_ATTEND_MLP
 } heed_attend;
+typedef enum heed_expected { /* expect.verdict */
+                             HEED_EXPECT_ANY,
+                             HEED_EXPECT_NONE,
+                             HEED_EXPECT_BAG,
+                             HEED_EXPECT_POSITION,
+                             HEED_EXPECT_CONTEXT
+} heed_expected;
 typedef enum heed_positions { HEED_LEARNED, HEED_SINUSOIDAL, HEED_ROTARY, HEED_NO_POSITIONS } heed_positions;
 typedef enum heed_norm_place { HEED_PRE_NORM } heed_norm_place;
 typedef enum heed_activation { HEED_GELU, HEED_GELU_TANH, HEED_RELU } heed_activation;
@@ -68,7 +75,7 @@ typedef struct heed_config {
         int64_t layers, heads, width, hidden,
             time; /* hidden: feed-forward width, 0 = 4 width; time: context length in tokens */
         heed_attend attention;
-        int64_t window; /* tokens, of window and mlp; 0 = time */
+        int64_t window; /* tokens; 0 = a quarter of time */
         heed_positions positions;
         heed_norm_place norm;
         double norm_eps;
@@ -109,6 +116,14 @@ typedef struct heed_config {
     struct {
         int64_t every, keep;
     } checkpoint;
+    struct {
+        char variants[HEED_PATH_MAX]; /* names, separated by spaces */
+        int64_t runs;                 /* of each variant, with run.seed and those that follow */
+        int64_t groups;               /* runs at a time; 0 = as many as ranks */
+    } controls;
+    struct {
+        heed_expected verdict;
+    } expect;
     struct { /* where each field was set, for messages; written by this module alone */
         char name[HEED_PATH_MAX];
         int32_t line[HEED_CONFIG_MAX_FIELDS];

@@ -1,10 +1,11 @@
 /* metrics.jsonl: one JSON object a step with figures that are the same bits for every number of ranks and threads
- * (step, epoch, tokens, loss, gradient_norm, learning_rate, valid_loss at evaluation steps). timing.jsonl: one a step
- * with the rest (seconds, tokens_per_second, share_of_peak). Numbers are printed with 17 digits, so text equality is
- * bit equality. Rank 0 writes. */
+ * (step, epoch, tokens, loss, gradient_norm, learning_rate; valid_loss and valid_accuracy at evaluation steps).
+ * timing.jsonl: one a step with the rest (seconds, tokens_per_second, share_of_peak). Numbers are printed with 17
+ * digits, so text equality is bit equality. Rank 0 writes. */
 #ifndef HEED_METRICS_H
 #define HEED_METRICS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "heed/status.h"
@@ -16,7 +17,8 @@ typedef struct heed_step_record {
     double tokens; /* in this step */
     double loss;   /* nats per token */
     double gradient_norm, learning_rate;
-    double valid_loss; /* NaN = not evaluated */
+    double valid_loss;     /* NaN = not evaluated */
+    double valid_accuracy; /* written beside it */
     double seconds;
     double share_of_peak; /* NaN = unknown */
 } heed_step_record;
@@ -28,5 +30,18 @@ heed_status heed_metrics_open(heed_metrics **metrics, const char *run_dir, uint6
 heed_status heed_metrics_add(heed_metrics *metrics, const heed_step_record *record, heed_error *error);
 heed_status heed_metrics_sync(heed_metrics *metrics, heed_error *error);
 void heed_metrics_close(heed_metrics *metrics);
+
+/* What a run's evaluations found, in the order of their steps. */
+typedef struct heed_curve {
+    size_t n_points;
+    uint64_t *step; /* (n_points), and so on */
+    double *loss, *accuracy;
+} heed_curve;
+
+/* Reads run_dir/metrics.jsonl. A line that is no object of metrics is HEED_DATA, but for a torn last one. A number that
+ * was not finite reads as NaN. Errors: HEED_NOT_FOUND, HEED_DATA, HEED_MEMORY. Ownership: heed_curve_reset. Not
+ * collective. */
+heed_status heed_curve_read(heed_curve *curve, const char *run_dir, heed_error *error);
+void heed_curve_reset(heed_curve *curve);
 
 #endif

@@ -84,6 +84,10 @@ void heed_model_forward(heed_model *model, const heed_batch *batch, heed_pass pa
 void heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *gradient, double *sequence_loss,
                      real *token_loss);
 
+/* best[r] = the token with the largest logit in row r (the lowest number among equals), after the forward part of an
+ * EVAL pass, before or behind its loss. Shapes: best (rows). Allocates nothing. Not collective. Cannot fail. */
+void heed_model_predict(heed_model *model, const heed_batch *batch, int32_t *best);
+
 /* Gradients of the sum (not the mean) of the weighted token losses, after forward and loss of the same batch, once:
  * it uses up what they kept. gradient
  * NULL leaves out those of the parameters; the observer sees attention all the same. */

@@ -45,11 +45,17 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
  * table of positions), forward and twice backward, and 12 layers width time for those of attention. */
 double heed_flops_per_token(const heed_config *config, const heed_params *params);
 
-/* Mean loss (nats a token) over the validation text: all of it, or its first max_batches batches (0 = all), and the
- * number of tokens. Same bits for any number of ranks. config is the one that model and batcher were created with.
- * Errors: HEED_MEMORY, HEED_IO, HEED_PEER. Collective. */
+typedef struct heed_evaluation {
+    double loss;     /* mean, nats a token */
+    double tokens;   /* predicted (the sum of their weights) */
+    double accuracy; /* share of the rows with a weight whose likeliest token is the target */
+} heed_evaluation;
+
+/* Evaluates on the validation text: all of it, or its first max_batches batches (0 = all). Same bits for any number of
+ * ranks. config is the one that model and batcher were created with. Errors: HEED_MEMORY, HEED_IO, HEED_PEER.
+ * Collective. */
 heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
-                          size_t max_batches, double *mean_loss, double *tokens, heed_error *error);
+                          size_t max_batches, heed_evaluation *found, heed_error *error);
 
 /* How a run stands, for people who watch it. */
 typedef struct heed_progress {

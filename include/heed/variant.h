@@ -17,7 +17,7 @@ typedef struct heed_variant {
     bool content;        /* queries and keys are made from the token embeddings alone (model/content.h) */
     bool windowed;       /* model.window limits what is seen */
     bool alone;          /* a token sees itself only */
-    bool network;        /* no attention sub-layer: the feed-forward layer reads the window, in one block */
+    bool network; /* no attention sub-layer: the feed-forward layer reads all tokens up to its own, in one block */
 } heed_variant;
 
 /* The rows, in the order of heed_attend. */

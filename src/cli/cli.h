@@ -19,6 +19,7 @@
 #define HEED_COMMAND_TABLE(X)                                                                                          \
     X(prepare, false, "turn text files into a token store")                                                            \
     X(train, true, "train a transformer, or go on with a run")                                                         \
+    X(controls, true, "train a model's matched controls, and judge what its attention is worth")                       \
     X(eval, true, "measure a model's loss on text")                                                                    \
     X(generate, false, "let a model write")                                                                            \
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \
@@ -91,6 +92,9 @@ heed_status heedi_share_config(heedi_cli *cli, heed_config *config,
  * HEED_NOT_FOUND. Not collective. */
 heed_status heedi_read_shape(const char *name, char *const *settings, int n_settings, heed_config *config,
                              heed_error *error);
+
+/* Lets SIGTERM, SIGUSR1 and SIGINT ask training to stop after a checkpoint; the second one ends the process. */
+void heedi_listen_for_stops(void);
 
 /* Refuses (HEED_CREATE, HEED_USAGE) an output that is one of the inputs, a folder, or, unless force is set, exists. */
 heed_status heedi_check_output(const char *output, bool force, char *const *inputs, int n_inputs, heed_error *error);

@@ -22,7 +22,7 @@ typedef struct evaluation {
     bool is_text, is_task;
     heed_corpus *corpus;
     heed_batcher *batcher;
-    double loss, tokens;      /* nats a token; predicted tokens */
+    heed_evaluation found;
     double bytes, characters; /* that these tokens stand for: rank 0, unless it is a task */
     double optimum;           /* of a task: the least loss that is possible */
 } evaluation;
@@ -76,7 +76,7 @@ static heed_status compare_tokenizers(const evaluation *eval, heed_error *error)
 static heed_status measure_text(evaluation *eval, heed_error *error) {
     enum { PIECE = 4096 };
     int32_t tokens[PIECE];
-    const size_t end = (size_t)eval->tokens + 1;
+    const size_t end = (size_t)eval->found.tokens + 1;
     for (size_t first = 1, n; first < end; first += n) {
         n = end - first < PIECE ? end - first : PIECE;
         if (heed_corpus_read(eval->corpus, HEED_VALID, first, n, tokens, error) != HEED_OK)
@@ -171,39 +171,43 @@ static heed_status make_ready(evaluation *eval, heed_error *error) {
 static void print_task(const evaluation *eval, bool json) {
     const char *name = heed_task_name(heed_corpus_task(eval->corpus));
     if (json) {
-        json_t *object = json_pack("{ss sI ss sI sf sf}", "checkpoint", eval->loaded.path, "step",
-                                   (json_int_t)eval->loaded.state.step, "task", name, "tokens",
-                                   (json_int_t)eval->tokens, "loss", eval->loss, "optimum", eval->optimum);
+        json_t *object =
+            json_pack("{ss sI ss sI sf sf sf}", "checkpoint", eval->loaded.path, "step",
+                      (json_int_t)eval->loaded.state.step, "task", name, "tokens", (json_int_t)eval->found.tokens,
+                      "loss", eval->found.loss, "optimum", eval->optimum, "accuracy", eval->found.accuracy);
         json_dumpf(object, stdout, JSON_REAL_PRECISION(17));
         putchar('\n');
         json_decref(object);
         return;
     }
-    printf("%s on %s: %.0f answers\n", eval->loaded.path, name, eval->tokens);
-    printf("loss                %10.4f nats an answer\n", eval->loss);
+    printf("%s on %s: %.0f answers\n", eval->loaded.path, name, eval->found.tokens);
+    printf("loss                %10.4f nats an answer\n", eval->found.loss);
     printf("best possible       %10.4f\n", eval->optimum);
-    printf("above it            %10.4f\n", eval->loss - eval->optimum);
+    printf("above it            %10.4f\n", eval->found.loss - eval->optimum);
+    printf("right               %10.4f of the answers\n", eval->found.accuracy);
 }
 
 static void print_result(const evaluation *eval, bool json) {
-    const double bits = eval->loss * eval->tokens / log(2.0);
+    const double bits = eval->found.loss * eval->found.tokens / log(2.0);
     const double per_byte = bits / eval->bytes, per_character = bits / eval->characters;
-    const double perplexity = exp(eval->loss);
+    const double perplexity = exp(eval->found.loss);
     if (json) {
-        json_t *object = json_pack("{ss sI ss sI sf sf sf sf}", "checkpoint", eval->loaded.path, "step",
-                                   (json_int_t)eval->loaded.state.step, "data", eval->data, "tokens",
-                                   (json_int_t)eval->tokens, "loss", eval->loss, "perplexity", perplexity,
-                                   "bits_per_byte", per_byte, "bits_per_character", per_character);
+        json_t *object =
+            json_pack("{ss sI ss sI sf sf sf sf sf}", "checkpoint", eval->loaded.path, "step",
+                      (json_int_t)eval->loaded.state.step, "data", eval->data, "tokens", (json_int_t)eval->found.tokens,
+                      "loss", eval->found.loss, "perplexity", perplexity, "bits_per_byte", per_byte,
+                      "bits_per_character", per_character, "accuracy", eval->found.accuracy);
         json_dumpf(object, stdout, JSON_REAL_PRECISION(17));
         putchar('\n');
         json_decref(object);
         return;
     }
-    printf("%s on %s: %.0f tokens\n", eval->loaded.path, eval->data, eval->tokens);
-    printf("loss                %10.4f nats a token\n", eval->loss);
+    printf("%s on %s: %.0f tokens\n", eval->loaded.path, eval->data, eval->found.tokens);
+    printf("loss                %10.4f nats a token\n", eval->found.loss);
     printf("perplexity          %10.4f\n", perplexity);
     printf("bits per byte       %10.4f\n", per_byte);
     printf("bits per character  %10.4f\n", per_character);
+    printf("right               %10.4f of the tokens, by the likeliest one\n", eval->found.accuracy);
 }
 
 static heed_status evaluate(evaluation *eval, const char *place, const char *store, const char *text,
@@ -211,8 +215,8 @@ static heed_status evaluate(evaluation *eval, const char *place, const char *sto
     if (share(eval, place, store, text, error) != HEED_OK ||
         heedi_open_engines(eval->comm, eval->config.train.threads, error) != HEED_OK ||
         make_ready(eval, error) != HEED_OK ||
-        heed_evaluate(eval->comm, &eval->config, eval->loaded.model, eval->batcher, (size_t)max_batches, &eval->loss,
-                      &eval->tokens, error) != HEED_OK)
+        heed_evaluate(eval->comm, &eval->config, eval->loaded.model, eval->batcher, (size_t)max_batches, &eval->found,
+                      error) != HEED_OK)
         return error->status;
     if (eval->is_task) {
         if (eval->comm->rank == 0 &&

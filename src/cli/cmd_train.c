@@ -14,7 +14,7 @@ static void ask_to_stop(int signal_number) {
 
 /* SIGTERM and SIGUSR1 come from schedulers (SLURM's --signal), SIGINT from Ctrl-C. The first one asks for a checkpoint
  * and an orderly end; the second finds the default action again and ends the process at once. */
-static void listen_for_stops(void) {
+void heedi_listen_for_stops(void) {
     const int signals[] = {SIGTERM, SIGUSR1, SIGINT};
     struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     sigemptyset(&action.sa_mask);
@@ -62,7 +62,7 @@ heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
         return error->status;
     if (quiet)
         heed_log_setup(cli->rank, HEED_WARNING);
-    listen_for_stops();
+    heedi_listen_for_stops();
     heedi_progress progress;
     const heed_watch watch = heedi_progress_watch(&progress, quiet);
     if (!trace || heed_trace_start(cli->comm, error) == HEED_OK)

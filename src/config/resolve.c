@@ -192,8 +192,6 @@ heed_status heed_config_resolve(heed_config *config, heed_error *error) {
     }
     if (!config->run.dir[0])
         name_run(config);
-    if (config->model.window == 0)
-        config->model.window = config->model.time;
     if (config->model.hidden == 0)
         config->model.hidden = 4 * config->model.width;
     if (config->train.grain == 0) {

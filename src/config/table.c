@@ -40,9 +40,9 @@ const heedi_field heedi_fields[] = {
     {CHOICE(model, attention, softmax, "softmax|uniform|position|content|random|window|none|mlp"), .unit = "",
      .meaning = "what decides where a token looks. softmax: queries and keys; uniform: all it sees equally; position: a learned table of "
                 "places; content: queries and keys of tokens alone, without places; random: queries and keys that stay as initialised; "
-                "window: the last model.window tokens; none: itself alone; mlp: no attention, but a feed-forward layer over the window"},
+                "window: the last model.window tokens; none: itself alone; mlp: no attention, but a feed-forward layer over all tokens"},
     {INT(model, window, 0, 0, MAX_SIDE), .unit = "tokens",
-     .meaning = "that attention window and mlp see, the present one among them; 0: model.time"},
+     .meaning = "that model.attention = window sees, the present one among them; 0: a quarter of model.time"},
     {CHOICE(model, positions, learned, "learned|sinusoidal|rotary|none"), .unit = "",
      .meaning = "how the model knows where a token stands: a learned table, fixed sines (Vaswani et al. 2017), rotated queries and "
                 "keys (Su et al. 2021), or not at all"},
@@ -139,6 +139,16 @@ const heedi_field heedi_fields[] = {
      .meaning = "between checkpoints; 0: only at the end"},
     {INT(checkpoint, keep, 3, 1, MAX_STEPS), .resumable = true, .unit = "",
      .meaning = "newest checkpoints that are kept, beside the best by validation loss"},
+
+    {TEXT(controls, variants, "softmax uniform position content random window none mlp"), .resumable = true, .unit = "",
+     .meaning = "heed controls: names of model.attention that are trained beside each other"},
+    {INT(controls, runs, 5, 1, 1000), .resumable = true, .unit = "",
+     .meaning = "heed controls: runs of each variant; their seeds are run.seed and those that follow it"},
+    {INT(controls, groups, 0, 0, MAX_SIDE), .resumable = true, .unit = "",
+     .meaning = "heed controls: runs at a time, each on its share of the ranks; 0: as many as there are ranks"},
+
+    {CHOICE(expect, verdict, any, "any|none|bag|position|context"), .resumable = true, .unit = "",
+     .meaning = "heed controls: the verdict that was expected before the runs; another one ends with a status of its own; any: none was"},
 };
 /* clang-format on */
 

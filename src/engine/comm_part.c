@@ -1,4 +1,4 @@
-/* A communicator of some of the ranks, for measuring how speed grows with them. */
+/* Communicators of some of the ranks: for measuring how speed grows with them, and for several runs side by side. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,16 +36,20 @@ static heed_comm *allocate(const heed_comm *whole) {
 }
 
 heed_status heed_comm_part(heed_comm *whole, int n_ranks, heed_comm **part, heed_error *error) {
-    *part = NULL;
     HEED_CHECK(n_ranks >= 1 && n_ranks <= whole->size);
-    const bool takes_part = whole->rank < n_ranks;
+    return heed_comm_split(whole, whole->rank < n_ranks ? 0 : -1, part, error);
+}
+
+heed_status heed_comm_split(heed_comm *whole, int group, heed_comm **part, heed_error *error) {
+    *part = NULL;
+    const bool takes_part = group >= 0;
     heed_error failed = HEED_ERROR_INIT;
     heed_comm *made = takes_part ? allocate(whole) : NULL;
     if (takes_part && !made)
         heed_fail(&failed, HEED_MEMORY, "communication: out of memory");
     MPI_Comm ranks = MPI_COMM_NULL;
     if (heed_comm_agree(whole, &failed) == HEED_OK)
-        heedi_comm_check(MPI_Comm_split(whole->engine->all, takes_part ? 0 : MPI_UNDEFINED, whole->rank, &ranks),
+        heedi_comm_check(MPI_Comm_split(whole->engine->all, takes_part ? group : MPI_UNDEFINED, whole->rank, &ranks),
                          "MPI_Comm_split", &failed);
     if (ranks != MPI_COMM_NULL) {
         arrange(made, ranks, &failed);

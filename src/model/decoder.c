@@ -65,9 +65,9 @@ static void place_positions(heedi_decoder *decoder, heedi_placer *placer, const 
 /* What the variant of attention needs at most. */
 static size_t scratch_size(const heed_config *config) {
     const size_t width = (size_t)config->model.width, time = (size_t)config->model.time;
-    const size_t heads = (size_t)config->model.heads, window = heed_variant_window(config);
+    const size_t heads = (size_t)config->model.heads;
     const heed_variant *variant = heed_variant_of(config);
-    return variant->network ? heedi_window_scratch(time, window ? window : time, width)
+    return variant->network ? heedi_window_scratch(time, time, width)
            : variant->table ? heed_attention_table_scratch(time, heads)
                             : heed_attention_scratch(time, width / heads);
 }
@@ -275,6 +275,25 @@ void heedi_decoder_loss(heedi_decoder *decoder, heed_gradient *gradient) {
         heed_gradient_sum(gradient, rows, &decoder->output_tensor, 1, sum_classifier, decoder);
     else
         classify(decoder, NULL, 0, rows->n_rows);
+}
+
+static int32_t largest(const real *logits, size_t vocab) {
+    size_t best = 0;
+    for (size_t v = 1; v < vocab; v++)
+        best = logits[v] > logits[best] ? v : best;
+    return (int32_t)best;
+}
+
+void heedi_decoder_predict(heedi_decoder *decoder, int32_t *best) {
+    const size_t rows = decoder->pass.batch->rows.n_rows, width = (size_t)decoder->pass.config->model.width;
+    for (size_t first = 0; first < rows; first += HEED_LOSS_BLOCK) {
+        const size_t n = rows - first < HEED_LOSS_BLOCK ? rows - first : HEED_LOSS_BLOCK;
+        heed_linear_forward(decoder->logits, decoder->norm_y + first * width, decoder->output, NULL, n, width,
+                            decoder->vocab);
+#pragma omp parallel for schedule(static)
+        for (size_t r = 0; r < n; r++)
+            best[first + r] = largest(decoder->logits + r * decoder->vocab, decoder->vocab);
+    }
 }
 
 void heedi_decoder_backward(heedi_decoder *decoder, heed_gradient *gradient) {

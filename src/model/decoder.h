@@ -38,6 +38,7 @@ void heedi_decoder_bind(heedi_decoder *decoder, const heed_params *params, const
 /* As heed_model_*. */
 void heedi_decoder_forward(heedi_decoder *decoder, const heed_batch *batch, heed_pass kind);
 void heedi_decoder_loss(heedi_decoder *decoder, heed_gradient *gradient);
+void heedi_decoder_predict(heedi_decoder *decoder, int32_t *best);
 void heedi_decoder_backward(heedi_decoder *decoder, heed_gradient *gradient);
 const real *heedi_decoder_next_logits(heedi_decoder *decoder, int32_t token);
 

@@ -126,6 +126,11 @@ void heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *
             token_loss[r] = loss[r];
 }
 
+void heed_model_predict(heed_model *model, const heed_batch *batch, int32_t *best) {
+    HEED_CHECK(batch == model->decoder.pass.batch && model->decoder.pass.kind == HEED_PASS_EVAL);
+    heedi_decoder_predict(&model->decoder, best);
+}
+
 void heed_model_backward(heed_model *model, const heed_batch *batch, heed_gradient *gradient) {
     HEED_CHECK(batch == model->decoder.pass.batch && model->decoder.pass.kind != HEED_PASS_EVAL);
     heedi_decoder_backward(&model->decoder, gradient);

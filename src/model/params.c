@@ -74,19 +74,13 @@ static void add_attention(heed_params *params, const heed_config *config, int la
         add_vector(params, HEED_ROLE_BIAS, width, "block.%d.attention.out.bias", layer);
 }
 
-/* How many tokens a network without attention reads at once. */
-static size_t network_window(const heed_config *config) {
-    const size_t window = heed_variant_window(config);
-    return window ? window : (size_t)config->model.time;
-}
-
 static void add_block(heed_params *params, const heed_config *config, int layer) {
     const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
     const bool bias = config->model.bias, network = heed_variant_of(config)->network;
     if (!network)
         add_attention(params, config, layer);
     add_norm(params, bias, width, "block.%d.norm2.gain", "block.%d.norm2.bias", layer);
-    add_matrix(params, HEED_ROLE_MATRIX, hidden, network ? network_window(config) * width : width,
+    add_matrix(params, HEED_ROLE_MATRIX, hidden, network ? (size_t)config->model.time * width : width,
                "block.%d.mlp.up.weight", layer);
     if (bias)
         add_vector(params, HEED_ROLE_BIAS, hidden, "block.%d.mlp.up.bias", layer);

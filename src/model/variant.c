@@ -22,7 +22,6 @@ const heed_variant heed_variants[] = {
     [HEED_ATTEND_NONE] = {.name = "none", .may_use = "nothing but the token itself", .frozen = true, .alone = true},
     [HEED_ATTEND_MLP] = {.name = "mlp",
                          .may_use = "the concatenated window through one feed-forward network",
-                         .windowed = true,
                          .network = true},
 };
 const size_t heed_n_variants = sizeof heed_variants / sizeof *heed_variants;
@@ -35,7 +34,11 @@ size_t heed_variant_window(const heed_config *config) {
     const heed_variant *variant = heed_variant_of(config);
     if (variant->alone)
         return 1;
-    return variant->windowed && config->model.window < config->model.time ? (size_t)config->model.window : 0;
+    if (!variant->windowed)
+        return 0;
+    const size_t time = (size_t)config->model.time, quarter = time < 4 ? 1 : time / 4;
+    const size_t window = config->model.window ? (size_t)config->model.window : quarter;
+    return window < time ? window : 0;
 }
 
 static heed_status count(const heed_config *config, size_t vocab, double *n_trained, heed_error *error) {

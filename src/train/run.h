@@ -27,6 +27,7 @@ typedef struct heedi_run {
     int n_threads;    /* of this rank */
 
     char checkpoint[HEED_PATH_MAX]; /* that the run goes on from; empty: from the start */
+    double valid_accuracy;          /* of the last evaluation */
     heed_checkpoint_state state; /* where the run stands: read from that, kept up to date; config_text is this run's */
 
     struct { /* attention logs; every = 0: off */
@@ -56,6 +57,8 @@ typedef struct heedi_run {
     heed_arena snapshot_arena;
 } heedi_run;
 
+/* mkdir -p. Not collective. */
+heed_status heedi_folder_make(const char *path, heed_error *error);
 /* The run's folder: made, locked against a second run, log.txt opened. Rank 0. */
 heed_status heedi_folder_open(heedi_run *run, heed_error *error);
 /* config.ini and environment.json. Collective. */

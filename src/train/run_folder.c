@@ -14,8 +14,7 @@
 #include "heed/store.h"
 #include "train/run.h"
 
-/* mkdir -p. */
-static heed_status make_folder(const char *path, heed_error *error) {
+heed_status heedi_folder_make(const char *path, heed_error *error) {
     char part[HEED_PATH_MAX];
     const int length = snprintf(part, sizeof part, "%s", path);
     if (length >= HEED_PATH_MAX)
@@ -59,11 +58,11 @@ heed_status heedi_folder_open(heedi_run *run, heed_error *error) {
         return HEED_OK;
     heed_status status = path_of(path, run, "checkpoints", error);
     if (status == HEED_OK)
-        status = make_folder(path, error);
+        status = heedi_folder_make(path, error);
     if (status == HEED_OK)
         status = path_of(path, run, "attention", error);
     if (status == HEED_OK)
-        status = make_folder(path, error);
+        status = heedi_folder_make(path, error);
     if (status == HEED_OK)
         status = path_of(path, run, "log.txt", error);
     if (status != HEED_OK)

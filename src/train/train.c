@@ -106,9 +106,11 @@ static bool is_due(const heedi_run *run, int64_t every) {
 
 static heed_status evaluate(heedi_run *run, heed_error *error) {
     heed_checkpoint_state *state = &run->state;
-    double tokens;
+    heed_evaluation found;
     const heed_status status = heed_evaluate(run->comm, run->config, run->trainer.model, run->trainer.batcher,
-                                             (size_t)run->config->eval.batches, &state->valid_loss, &tokens, error);
+                                             (size_t)run->config->eval.batches, &found, error);
+    state->valid_loss = found.loss;
+    run->valid_accuracy = found.accuracy;
     if (status == HEED_OK && !(state->best_loss <= state->valid_loss)) {
         state->best_loss = state->valid_loss;
         state->best_step = run->trainer.step;
@@ -127,6 +129,7 @@ static void record(heedi_run *run, const heed_step_result *result, double second
                                        .gradient_norm = result->gradient_norm,
                                        .learning_rate = result->learning_rate,
                                        .valid_loss = evaluated ? run->state.valid_loss : NAN,
+                                       .valid_accuracy = run->valid_accuracy,
                                        .seconds = seconds,
                                        .share_of_peak =
                                            result->tokens / seconds * run->speed.flops_per_token / run->speed.peak};

@@ -236,6 +236,25 @@ static void exchanges_overlap_and_deliver(void **state) {
     }
 }
 
+/* Every other rank goes its own way: the parts keep the order, and neither waits for the other. */
+static void parts_work_for_themselves(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    heed_comm *part;
+    const int group = comm->rank % 2;
+    assert_int_equal(heed_comm_split(comm, group, &part, &error), HEED_OK);
+    assert_int_equal(part->size, group ? comm->size / 2 : (comm->size + 1) / 2);
+    assert_int_equal(part->rank, comm->rank / 2);
+    assert_true(part->n_nodes <= comm->n_nodes && part->local_size <= comm->local_size);
+    for (int turn = 0; turn < (group ? 7 : 3); turn++) {
+        double sum = comm->rank;
+        assert_int_equal(heed_comm_sum(part, &sum, 1, &error), HEED_OK);
+        assert_true(sum == (double)(part->size * (part->size - 1) + group * part->size));
+    }
+    heed_comm_close(part);
+    assert_int_equal(heed_comm_barrier(comm, &error), HEED_OK);
+}
+
 /* All of the above once more with messages cut every few bytes, as blocks beyond MPI's counts are. */
 static int cut_small(void **state) {
     (void)state;
@@ -265,6 +284,7 @@ int main(void) {
         cmocka_unit_test(a_broadcast_arrives_whole_from_any_root),
         cmocka_unit_test(gathers_put_every_block_in_its_place),
         cmocka_unit_test(exchanges_overlap_and_deliver),
+        cmocka_unit_test(parts_work_for_themselves),
         CUT(the_lowest_failing_rank_speaks_for_all),
         CUT(sums_and_maxima_cover_all_ranks),
         CUT(a_broadcast_arrives_whole_from_any_root),

@@ -180,6 +180,13 @@ static void later_tokens_change_nothing_earlier(void **state) {
         }
 }
 
+static void set_threads(int n_threads) {
+    heed_error error = HEED_ERROR_INIT;
+    heed_gemm_close();
+    omp_set_num_threads(n_threads);
+    assert_int_equal(heed_gemm_open(heed_gemm_best(), n_threads, &error), HEED_OK);
+}
+
 static void same_bits_for_any_ranks_and_threads(void **state) {
     (void)state;
     static test_batch batch;
@@ -192,10 +199,10 @@ static void same_bits_for_any_ranks_and_threads(void **state) {
         const size_t room = heed_model_params(model)->n_gradient * sizeof(real);
         heed_model_destroy(model);
         real *one = malloc(room), *other = malloc(room);
-        omp_set_num_threads(1);
+        set_threads(1);
         gradient_of(one, &config, &batch, 1);
         for (size_t ranks = 1; ranks <= 4; ranks++) {
-            omp_set_num_threads(ranks == 2 ? 1 : 3);
+            set_threads(ranks == 2 ? 1 : 3);
             gradient_of(other, &config, &batch, ranks);
             if (memcmp(one, other, bytes) != 0)
                 fail_msg("%s: other bits for %zu ranks", heed_variants[v].name, ranks);
@@ -203,7 +210,7 @@ static void same_bits_for_any_ranks_and_threads(void **state) {
         free(one);
         free(other);
     }
-    omp_set_num_threads(1);
+    set_threads(1);
 }
 
 static void the_cache_changes_nothing(void **state) {
@@ -390,6 +397,7 @@ static void matched_variants_train_as_many(void **state) {
 static int start(void **state) {
     (void)state;
     heed_error error = HEED_ERROR_INIT;
+    omp_set_num_threads(1);
     return heed_gemm_open(heed_gemm_best(), 1, &error);
 }
 
