@@ -15,20 +15,40 @@
 #include "heed/status.h"
 #include "heed/tokenizer.h"
 
+/* Statistics of a head: constant, name in the files, unit, meaning. Each is a sum over queries divided by a sum of
+ * weights. The weight is 1 for every query for which the statistic is defined, unless the meaning says another one.
+ * True positions are those of batch->truth. */
+#define HEED_HEAD_STATISTIC_TABLE(X)                                                                                   \
+    X(ENTROPY, "entropy", "nat", "-sum_j a_ij log a_ij: entropy of a query's weights, mean over the global batch")     \
+    X(DISTANCE, "distance", "token", "sum_j a_ij (i - j): distance from query to key, weighted by attention, mean")    \
+    X(TOP1, "top1", "1", "max_j a_ij: a query's largest weight, mean")                                                 \
+    X(PREVIOUS, "previous", "1", "weight of the token before the query, mean over queries that have one")              \
+    X(DUPLICATE, "duplicate", "1", "weight of earlier places of the query's token, mean over queries that have some")  \
+    X(INDUCTION, "induction", "1",                                                                                     \
+      "weight of places behind earlier places of the query's token, mean over queries that have some")                 \
+    X(ON_TARGET, "on_target", "1", "weight of the true positions, mean over queries that have some")                   \
+    X(CREDIT_SIZE, "credit_size", "nat", "sum_j |c_ij|, mean")                                                         \
+    X(CREDIT_SHARE, "credit_share", "1",                                                                               \
+      "share of positive credit on true positions: its sum there by its sum, over queries that have some")             \
+    X(CREDIT_TARGET, "credit_target", "nat", "credit of the true positions, mean over queries that have some")         \
+    X(ADVANTAGE_TARGET, "advantage_target", "nat", "mean advantage of the true positions, mean over such queries")     \
+    X(ADVANTAGE_REST, "advantage_rest", "nat", "mean advantage of the other visible positions, mean over such queries")
+
 typedef enum heed_head_statistic {
-    HEED_ENTROPY,     /* -sum_j a_ij log a_ij, nats */
-    HEED_DISTANCE,    /* sum_j a_ij (i - j), tokens */
-    HEED_TOP1,        /* max_j a_ij */
-    HEED_PREVIOUS,    /* a_i,i-1, over queries with i > 0 */
-    HEED_CREDIT_SIZE, /* sum_j |c_ij|, nats; NaN after a forward pass alone */
-    HEED_N_STATISTICS
+#define HEED_HEAD_STATISTIC_ENUM(name, text, unit, meaning) HEED_##name,
+    HEED_HEAD_STATISTIC_TABLE(HEED_HEAD_STATISTIC_ENUM)
+#undef HEED_HEAD_STATISTIC_ENUM
+        HEED_N_STATISTICS
 } heed_head_statistic;
 
-/* Sums of the statistics over the queries of every sequence, one slot a sequence, layer and head; the last number of a
- * slot counts the queries. Weights are without dropout, the gradient is that of the pass.
- * per_sequence is (global sequences, layers, heads, HEED_N_STATISTICS + 1), zero at first; only slots of this rank's
- * sequences are written, so that summing over ranks is exact in any order (heed_comm_sum). The slots' bits depend on
- * neither threads nor ranks. */
+/* A sum and its weights: sums first, then the weights in the same order. */
+#define HEED_STATISTIC_SLOT (2 * HEED_N_STATISTICS)
+
+/* Sums of the statistics over the queries of every sequence, one slot a sequence, layer and head. Attention weights are
+ * without dropout, the gradient is that of the pass: without one, what needs it is NaN. What needs tokens or truth
+ * needs view->batch. per_sequence is (global sequences, layers, heads, HEED_STATISTIC_SLOT), zero at first; only slots
+ * of this rank's sequences are written, so that summing over ranks is exact in any order (heed_comm_sum). The slots'
+ * bits depend on neither threads nor ranks. */
 typedef struct heed_head_statistics {
     double *per_sequence;
     size_t layers, heads;
@@ -41,7 +61,8 @@ size_t heed_head_statistics_scratch(size_t time);
 /* The observer for heed_model_observe; statistics is a heed_head_statistics. Allocates nothing. Not collective. */
 void heed_head_statistics_see(void *statistics, const heed_attention_view *view);
 
-/* Means over all queries of n_sequences sequences, added in sequence order: mean (layers, heads, HEED_N_STATISTICS). */
+/* Sums by weights over n_sequences sequences, added in sequence order: mean (layers, heads, HEED_N_STATISTICS); NaN
+ * where nothing has a weight. */
 void heed_head_statistics_mean(double *mean, const double *per_sequence, size_t n_sequences, size_t layers,
                                size_t heads);
 

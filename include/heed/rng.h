@@ -13,7 +13,8 @@ typedef enum heed_purpose {
     HEED_PURPOSE_DROPOUT = 3, /* site = place in the model */
     HEED_PURPOSE_GENERATE = 4,
     HEED_PURPOSE_TASK = 5,
-    HEED_PURPOSE_TEST = 6
+    HEED_PURPOSE_TEST = 6,
+    HEED_PURPOSE_CONTEXT = 7 /* permutations of a context: step = row */
 } heed_purpose;
 
 typedef struct heed_rng {

@@ -57,6 +57,13 @@ typedef struct heed_evaluation {
 heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
                           size_t max_batches, heed_evaluation *found, heed_error *error);
 
+/* The same with shuffled context: the prediction of every scored row r is made once more by itself, from rows 0 .. r -
+ * 1 in a random order and the row r at its place, so that the model sees which tokens there are, and the present one,
+ * but not their order. The permutation is a function of (run.seed, sequence, r). A decoder's data alone. As many rows
+ * are computed as there are in all prefixes of scored rows. */
+heed_status heed_evaluate_shuffled(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
+                                   size_t max_batches, heed_evaluation *found, heed_error *error);
+
 /* How a run stands, for people who watch it. */
 typedef struct heed_progress {
     uint64_t step, steps, epoch; /* steps done and to do; epoch counts from 0 */

@@ -20,6 +20,7 @@
     X(prepare, false, "turn text files into a token store")                                                            \
     X(train, true, "train a transformer, or go on with a run")                                                         \
     X(controls, true, "train a model's matched controls, and judge what its attention is worth")                       \
+    X(credit, false, "say whether credit came before attention, by a run's attention log")                             \
     X(eval, true, "measure a model's loss on text")                                                                    \
     X(generate, false, "let a model write")                                                                            \
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \

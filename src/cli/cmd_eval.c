@@ -19,7 +19,7 @@ typedef struct evaluation {
     heed_config config; /* all ranks */
     uint64_t vocab;
     char data[HEED_PATH_MAX]; /* the token store, or a text */
-    bool is_text, is_task;
+    bool is_text, is_task, shuffled;
     heed_corpus *corpus;
     heed_batcher *batcher;
     heed_evaluation found;
@@ -210,13 +210,16 @@ static void print_result(const evaluation *eval, bool json) {
     printf("right               %10.4f of the tokens, by the likeliest one\n", eval->found.accuracy);
 }
 
+static heed_status measure(evaluation *eval, size_t max_batches, heed_error *error) {
+    return (eval->shuffled ? heed_evaluate_shuffled : heed_evaluate)(eval->comm, &eval->config, eval->loaded.model,
+                                                                     eval->batcher, max_batches, &eval->found, error);
+}
+
 static heed_status evaluate(evaluation *eval, const char *place, const char *store, const char *text,
                             int64_t max_batches, bool json, heed_error *error) {
     if (share(eval, place, store, text, error) != HEED_OK ||
         heedi_open_engines(eval->comm, eval->config.train.threads, error) != HEED_OK ||
-        make_ready(eval, error) != HEED_OK ||
-        heed_evaluate(eval->comm, &eval->config, eval->loaded.model, eval->batcher, (size_t)max_batches, &eval->found,
-                      error) != HEED_OK)
+        make_ready(eval, error) != HEED_OK || measure(eval, (size_t)max_batches, error) != HEED_OK)
         return error->status;
     if (eval->is_task) {
         if (eval->comm->rank == 0 &&
@@ -235,12 +238,14 @@ static heed_status evaluate(evaluation *eval, const char *place, const char *sto
 heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
     const char *store = NULL, *text = NULL;
     int64_t max_batches = 0;
-    bool json = false;
+    bool json = false, shuffled = false;
     const heedi_option options[] = {
         {"store", 's', "FILE", "a token store whose validation text is used; by default the run's own", .text = &store},
         {"text", 't', "FILE", "a text file to use instead, all of it, in the model's own vocabulary", .text = &text},
         {"batches", 'b', "N", "stop after N batches of the run's size; 0: all of the text", .whole = &max_batches,
          .low = 0, .high = 1e9},
+        {"shuffle-context", 0, NULL,
+         "put the tokens before each predicted one into a random order: what does order tell?", .on = &shuffled},
         {"json", 'j', NULL, "print one JSON object, numbers with all their digits", .on = &json},
         {0}};
     const heedi_syntax syntax = {
@@ -252,7 +257,8 @@ heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
                  "for any number of them.",
         .examples = "  heed eval runs/whale\n"
                     "  mpirun -n 4 heed eval runs/whale/checkpoints/step-00001000.h5 --json\n"
-                    "  heed eval runs/whale --text other.txt\n",
+                    "  heed eval runs/whale --text other.txt\n"
+                    "  heed eval runs/whale --shuffle-context --batches 4\n",
         .options = options,
         .least = 1,
         .most = 1,
@@ -268,6 +274,7 @@ heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
         heed_fail(error, HEED_MEMORY, "no memory to evaluate");
     if (heed_comm_agree(cli->comm, error) == HEED_OK) {
         eval->comm = cli->comm;
+        eval->shuffled = shuffled;
         evaluate(eval, cli->arguments[0], store, text, max_batches, json, error);
     }
     if (eval) {

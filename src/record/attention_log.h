@@ -2,6 +2,7 @@
 #ifndef HEED_RECORD_ATTENTION_LOG_H
 #define HEED_RECORD_ATTENTION_LOG_H
 
+#include "heed/attention_log.h"
 #include "heed/store.h"
 
 #define HEEDI_LOG_KIND "attention log"
@@ -15,10 +16,10 @@ typedef enum heedi_log_id {
     HEEDI_LOG_HEAD,
     HEEDI_LOG_QUERY,
     HEEDI_LOG_KEY,
-    HEEDI_LOG_BYTE,                             /* dimension of the tokens' text, in netCDF's manner */
-    HEEDI_LOG_MAP,                              /* and the other maps */
-    HEEDI_LOG_STATISTIC = HEEDI_LOG_MAP + 3,    /* and the other statistics of heads */
-    HEEDI_LOG_LENGTH = HEEDI_LOG_STATISTIC + 5, /* of the probes */
+    HEEDI_LOG_BYTE,                                             /* dimension of the tokens' text, in netCDF's manner */
+    HEEDI_LOG_MAP,                                              /* and the other maps */
+    HEEDI_LOG_STATISTIC = HEEDI_LOG_MAP + 3,                    /* and the other statistics of heads */
+    HEEDI_LOG_LENGTH = HEEDI_LOG_STATISTIC + HEED_N_STATISTICS, /* of the probes */
     HEEDI_LOG_TOKEN,
     HEEDI_LOG_TARGET,
     HEEDI_LOG_TEXT,

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "heed/attention_log.h"
 #include "record/attention_log.h"
 
 const heedi_log_array heedi_log_table[HEEDI_LOG_N] = {
@@ -15,12 +16,10 @@ const heedi_log_array heedi_log_table[HEEDI_LOG_N] = {
     {"advantage", HEED_TYPE_FLOAT32, "splhqk", "nat",
      "A_ij = g_i . (o_i - v_j): fall of the loss if the query drew this key's value alone, to first order"},
     {"credit", HEED_TYPE_FLOAT32, "splhqk", "nat", "c_ij = a_ij A_ij: minus the gradient of the loss by the score"},
-    {"entropy", HEED_TYPE_FLOAT64, "slh", "nat", "entropy of a query's weights, mean over the global batch"},
-    {"distance", HEED_TYPE_FLOAT64, "slh", "token", "distance from query to key, weighted by attention, mean"},
-    {"top1", HEED_TYPE_FLOAT64, "slh", "1", "a query's largest weight, mean"},
-    {"previous", HEED_TYPE_FLOAT64, "slh", "1", "weight of the token before the query, mean"},
-    {"credit_size", HEED_TYPE_FLOAT64, "slh", "nat", "sum of |credit| over a query's keys, mean"},
-    {"probe_length", HEED_TYPE_INT64, "p", "token", "tokens of the probe"},
+#define ROW(name, text, unit, meaning) {text, HEED_TYPE_FLOAT64, "slh", unit, meaning},
+    HEED_HEAD_STATISTIC_TABLE(ROW)
+#undef ROW
+        {"probe_length", HEED_TYPE_INT64, "p", "token", "tokens of the probe"},
     {"token", HEED_TYPE_INT32, "pq", "1", "number of the token; -1 past the probe's end"},
     {"target", HEED_TYPE_INT32, "pq", "1", "number of the token that follows; -1 past the probe's end"},
     {"token_text", HEED_TYPE_CHAR, "pqb", "1", "text of the token; bytes that are not UTF-8 as \\xNN"},

@@ -5,6 +5,7 @@
  * u_ij = g_i . v_j, the credit is a_ij (sum_k a_ik u_ik - u_ij). */
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
 #include "base/vmath.h"
 #include "heed/attention_log.h"
@@ -13,8 +14,6 @@
 
 #define QUERIES 64
 #define LANES 16
-#define SLOT (HEED_N_STATISTICS + 1)
-
 size_t heed_head_statistics_scratch(size_t time) {
     return (size_t)omp_get_max_threads() * 2 * QUERIES * time;
 }
@@ -42,9 +41,15 @@ HEEDI_INLINE real weighted(const real *a, const real *x, size_t n) {
     return fold(lane);
 }
 
+static void count(double slot[HEED_STATISTIC_SLOT], heed_head_statistic statistic, double value, double weight) {
+    slot[statistic] += value;
+    slot[HEED_N_STATISTICS + statistic] += weight;
+}
+
 /* Adds the statistics of a query at place i, counted from its first visible key on, whose n_visible scores become
- * weights; gain holds u_ij, or is NULL. */
-HEED_MULTIVERSION static void add_query(double slot[SLOT], real *score, real *gain, size_t i, size_t n_visible) {
+ * weights; gain holds u_ij, or is NULL, and becomes the advantage. */
+HEED_MULTIVERSION static void add_query(double slot[HEED_STATISTIC_SLOT], real *score, real *gain, size_t i,
+                                        size_t n_visible) {
     const real most = largest(score, n_visible);
     real sum[LANES] = {0}, spread[LANES] = {0}, place[LANES] = {0}, credit[LANES] = {0};
     for (size_t j = 0; j < n_visible; j += LANES)
@@ -58,20 +63,77 @@ HEED_MULTIVERSION static void add_query(double slot[SLOT], real *score, real *ga
     const real total = fold(sum), scale = 1 / total;
     for (size_t j = 0; j < n_visible; j++)
         score[j] *= scale;
-    slot[HEED_ENTROPY] += log((double)total) - (double)(fold(spread) * scale);
-    slot[HEED_DISTANCE] += (double)i - (double)(fold(place) * scale);
-    slot[HEED_TOP1] += (double)scale; /* the largest score's exponential is 1 */
-    slot[HEED_PREVIOUS] += i > 0 && i <= n_visible ? (double)score[i - 1] : 0;
-    slot[HEED_N_STATISTICS] += 1;
+    count(slot, HEED_ENTROPY, log((double)total) - (double)(fold(spread) * scale), 1);
+    count(slot, HEED_DISTANCE, (double)i - (double)(fold(place) * scale), 1);
+    count(slot, HEED_TOP1, (double)scale, 1); /* the largest score's exponential is 1 */
+    if (i > 0 && i <= n_visible)
+        count(slot, HEED_PREVIOUS, (double)score[i - 1], 1);
     if (!gain)
         return;
     const real mean = weighted(score, gain, n_visible);
     for (size_t j = 0; j < n_visible; j += LANES)
         for (size_t l = 0; l < LANES && l < n_visible - j; l++) {
-            const real c = score[j + l] * (mean - gain[j + l]);
+            const real advantage = mean - gain[j + l], c = score[j + l] * advantage;
+            gain[j + l] = advantage;
             credit[l] += c < 0 ? -c : c;
         }
-    slot[HEED_CREDIT_SIZE] += (double)fold(credit);
+    count(slot, HEED_CREDIT_SIZE, (double)fold(credit), 1);
+}
+
+/* Weights of the places that hold the query's token, and of those behind them. token: of the sequence; keys from `from`
+ * on are visible, weights are counted from there. */
+static void add_tokens(double slot[HEED_STATISTIC_SLOT], const real *weights, const int32_t *token, size_t i,
+                       size_t from) {
+    double duplicate = 0, induction = 0;
+    bool is_repeated = false;
+    for (size_t j = 0; j < i; j++) {
+        if (token[j] != token[i])
+            continue;
+        is_repeated = true;
+        duplicate += j >= from ? (double)weights[j - from] : 0;
+        induction += j + 1 >= from ? (double)weights[j + 1 - from] : 0;
+    }
+    if (!is_repeated)
+        return;
+    count(slot, HEED_DUPLICATE, duplicate, 1);
+    count(slot, HEED_INDUCTION, induction, 1);
+}
+
+/* Attention, advantage and credit on the true positions and elsewhere. truth: n_truth places of the query, -1 behind
+ * the last; keys [from, end) are visible. */
+static void add_truth(double slot[HEED_STATISTIC_SLOT], const real *weights, const real *advantage,
+                      const int32_t *truth, size_t n_truth, size_t from, size_t end) {
+    double on_target = 0, credit = 0, positive = 0, all = 0, there = 0, rest = 0, n_there = 0;
+    if (n_truth == 0 || truth[0] < 0)
+        return;
+    for (size_t t = 0; t < n_truth && truth[t] >= 0; t++) {
+        const size_t j = (size_t)truth[t];
+        if (j < from || j >= end)
+            continue;
+        on_target += (double)weights[j - from];
+        if (!advantage)
+            continue;
+        const double a = (double)advantage[j - from], c = (double)weights[j - from] * a;
+        credit += c;
+        positive += c > 0 ? c : 0;
+        there += a;
+        n_there++;
+    }
+    count(slot, HEED_ON_TARGET, on_target, 1);
+    if (!advantage)
+        return;
+    for (size_t j = from; j < end; j++) {
+        const double a = (double)advantage[j - from], c = (double)weights[j - from] * a;
+        all += c > 0 ? c : 0;
+        rest += a;
+    }
+    const double n_rest = (double)(end - from) - n_there;
+    count(slot, HEED_CREDIT_SHARE, positive, all);
+    count(slot, HEED_CREDIT_TARGET, credit, 1);
+    if (n_there > 0)
+        count(slot, HEED_ADVANTAGE_TARGET, there / n_there, 1);
+    if (n_rest > 0)
+        count(slot, HEED_ADVANTAGE_REST, (rest - there) / n_rest, 1);
 }
 
 /* Scores of queries [first, first + n) of a sequence for its first `seen` keys. */
@@ -92,14 +154,22 @@ static void find_scores(real *score, const heed_attention_view *view, size_t seq
     }
 }
 
-static void see_item(double slot[SLOT], real *scratch, const heed_attention_view *view, size_t sequence, size_t head) {
+static void see_item(double slot[HEED_STATISTIC_SLOT], real *scratch, const heed_attention_view *view, size_t sequence,
+                     size_t head) {
     const size_t length = heed_length(view->query_rows, sequence), n_keys = heed_length(view->key_rows, sequence);
     const size_t column = head * view->head_width, width = view->heads * view->head_width;
     const size_t row = view->query_rows->first_row[sequence], window = view->how->window;
     const size_t keys = view->key_rows->first_row[sequence] * view->how->key_stride;
     real *score = scratch, *gain = view->d_output ? scratch + QUERIES * view->key_rows->max_length : NULL;
-    for (int k = 0; k < SLOT; k++)
-        slot[k] = 0;
+    const bool crosses = view->query_rows != view->key_rows;
+    const heed_batch *batch = view->batch;
+    const int32_t *token = !batch || crosses                  ? NULL
+                           : view->query_rows == &batch->rows ? batch->token + row
+                           : batch->source_token              ? batch->source_token + row
+                                                              : NULL;
+    const bool has_truth =
+        batch && batch->truth && batch->truth_in_source == crosses && view->query_rows == &batch->rows;
+    memset(slot, 0, HEED_STATISTIC_SLOT * sizeof *slot);
     for (size_t first = 0; first < length && n_keys > 0; first += QUERIES) {
         const size_t n_queries = length - first < QUERIES ? length - first : QUERIES;
         const size_t last = first + n_queries, seen = view->causal && last < n_keys ? last : n_keys;
@@ -111,11 +181,15 @@ static void see_item(double slot[SLOT], real *scratch, const heed_attention_view
         for (size_t q = 0; q < n_queries; q++) {
             const size_t i = first + q, n_visible = view->causal && i + 1 < seen ? i + 1 : seen;
             const size_t from = window > 0 && i >= window ? i + 1 - window : 0, at = q * seen + from;
-            add_query(slot, score + at, gain ? gain + at : NULL, i - from, n_visible - from);
+            real *advantage = gain ? gain + at : NULL;
+            add_query(slot, score + at, advantage, i - from, n_visible - from);
+            if (token)
+                add_tokens(slot, score + at, token, i, from);
+            if (has_truth)
+                add_truth(slot, score + at, advantage, batch->truth + (row + i) * batch->n_truth, batch->n_truth, from,
+                          n_visible);
         }
     }
-    if (!gain)
-        slot[HEED_CREDIT_SIZE] = NAN;
 }
 
 void heed_head_statistics_see(void *context, const heed_attention_view *view) {
@@ -127,24 +201,21 @@ void heed_head_statistics_see(void *context, const heed_attention_view *view) {
         const size_t sequence = item / view->heads, head = item % view->heads;
         const size_t global = view->query_rows->sequence[sequence];
         const size_t index = (global * statistics->layers + view->layer) * statistics->heads + head;
-        see_item(statistics->per_sequence + index * SLOT, statistics->scratch + (size_t)omp_get_thread_num() * 2 * tile,
-                 view, sequence, head);
+        see_item(statistics->per_sequence + index * HEED_STATISTIC_SLOT,
+                 statistics->scratch + (size_t)omp_get_thread_num() * 2 * tile, view, sequence, head);
     }
 }
 
 void heed_head_statistics_mean(double *mean, const double *per_sequence, size_t n_sequences, size_t layers,
                                size_t heads) {
     for (size_t h = 0; h < layers * heads; h++) {
-        double sum[SLOT] = {0}, with_previous = 0;
-        for (size_t s = 0; s < n_sequences; s++) {
-            const double *slot = per_sequence + (s * layers * heads + h) * SLOT;
-            for (int k = 0; k < SLOT; k++)
-                sum[k] += slot[k];
-            with_previous += slot[HEED_N_STATISTICS] > 0 ? slot[HEED_N_STATISTICS] - 1 : 0;
-        }
+        double sum[HEED_STATISTIC_SLOT] = {0};
+        for (size_t s = 0; s < n_sequences; s++)
+            for (int k = 0; k < HEED_STATISTIC_SLOT; k++)
+                sum[k] += per_sequence[(s * layers * heads + h) * HEED_STATISTIC_SLOT + (size_t)k];
         for (int k = 0; k < HEED_N_STATISTICS; k++) {
-            const double n = k == HEED_PREVIOUS ? with_previous : sum[HEED_N_STATISTICS];
-            mean[h * HEED_N_STATISTICS + (size_t)k] = n > 0 ? sum[k] / n : NAN;
+            const double weight = sum[HEED_N_STATISTICS + k];
+            mean[h * HEED_N_STATISTICS + (size_t)k] = weight > 0 ? sum[k] / weight : NAN;
         }
     }
 }

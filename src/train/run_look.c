@@ -7,8 +7,6 @@
 
 #include "heed/stage.h"
 
-enum { N_SUMS = HEED_N_STATISTICS + 1 }; /* and the number of queries */
-
 static size_t n_heads(const heed_config *config) {
     return (size_t)(config->model.layers * config->model.heads);
 }
@@ -18,7 +16,7 @@ heed_status heedi_look_open(heedi_run *run, heed_error *error) {
     const size_t n_sequences = (size_t)config->train.batch, time = (size_t)config->model.time;
     const size_t tally_bytes = heed_bytes(heed_tally_size(config), sizeof(double));
     run->look.every = (uint64_t)config->log.attention_every;
-    run->look.per_sequence_size = run->look.every ? n_sequences * n_heads(config) * N_SUMS : 0;
+    run->look.per_sequence_size = run->look.every ? n_sequences * n_heads(config) * HEED_STATISTIC_SLOT : 0;
     const size_t sums_bytes = heed_bytes(run->look.per_sequence_size, sizeof(double));
     const size_t means_bytes = n_heads(config) * HEED_N_STATISTICS * sizeof(double);
     const size_t loss_bytes = run->look.probes.rows.n_sequences * sizeof(double);

@@ -51,6 +51,20 @@ class Tasks(Case):
         self.assertEqual(found["loss"], json.loads(lines("eval").splitlines()[-1])["valid_loss"])
         self.assertRegex(self.expect_success(heed("eval", "eval")).out, r"best possible +2\.0794\nabove it +\d")
 
+    def test_shuffled_context(self):
+        """Uniform attention without positions does not see order, and present tokens stay: shuffling changes only rounding.
+        With softmax and positions it changes what is predicted. Ranks change nothing."""
+        blind = ["model.attention=uniform", "model.positions=none"]
+        for name, settings in (("blind", blind), ("sees", [])):
+            self.expect_success(train(fresh(name), "markov", *settings, "train.peak_lr=1e-2"))
+            plain = json.loads(self.expect_success(heed("eval", "--json", name)).out)
+            one = self.expect_success(heed("eval", "--json", "--shuffle-context", name)).out
+            three = self.expect_success(heed("eval", "--json", "--shuffle-context", name, ranks=3)).out
+            self.assertEqual(one, three)
+            self.assertEqual(json.loads(one)["tokens"], plain["tokens"])
+            change = abs(json.loads(one)["loss"] - plain["loss"])
+            self.assertTrue(change < 1e-6 if name == "blind" else change > 1e-5, (name, change))
+
     def test_misuse(self):
         for task, setting, status, pattern in (
                 ("copy", "data.text=book.txt", 78, r"data.task = copy: data.text is set too"),
