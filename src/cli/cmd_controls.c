@@ -41,6 +41,10 @@ static void print_all(const heed_controls *c, const heed_config *config) {
     for (size_t v = 0; v < c->n_variants; v++)
         print_variant(c, v);
     printf("\nverdict: %s (%s)\n", heed_verdict_name(judgement->verdict), heed_verdict_meaning(judgement->verdict));
+    if (judgement->tails[0] == 0) {
+        printf("  a verdict reads softmax, none, uniform and position: train them too (controls.variants)\n");
+        return;
+    }
     print_comparison("what context is worth, of the loss", judgement->worth, judgement->tails[0], HEED_VERDICT_MARGIN);
     print_comparison("recovered by uniform", judgement->uniform, judgement->tails[1], 1 - HEED_VERDICT_MARGIN);
     print_comparison("recovered by position", judgement->position, judgement->tails[2], 1 - HEED_VERDICT_MARGIN);
@@ -53,19 +57,15 @@ heed_status heedi_command_controls(heedi_cli *cli, heed_error *error) {
     const heedi_option options[] = {{0}};
     const heedi_syntax syntax = {
         .arguments = "CONFIG [SECTION.KEY=VALUE...]",
-        .about =
-            "Trains a model and its matched controls: the same data, seeds, steps and number of trained parameters, "
-            "with attention replaced by variants that may use less (controls.variants, controls.runs). From the share "
-            "of the loss that each recovers comes the verdict: NONE, BAG, POSITION, CONTEXT or UNDECIDED, by the rules "
-            "of "
-            "docs/science.md. Under mpirun the ranks share the runs. Started again after an interruption it does what "
-            "is "
-            "left.\n\n"
-            "A config may say which verdict it expects (expect.verdict); another one ends with status 82.",
-        .examples =
-            "  heed controls configs/recall.ini\n"
-            "  mpirun -n 8 heed controls configs/recall.ini controls.runs=10\n"
-            "  heed controls configs/whale.ini controls.variants='softmax uniform position none' run.dir=runs/why\n",
+        .about = "Trains a model and its matched controls: the same data, seeds, steps and number of trained "
+                 "parameters, with attention replaced by variants that may use less (controls.variants, "
+                 "controls.runs). From the share of the loss that each recovers comes the verdict: NONE, BAG, "
+                 "POSITION, CONTEXT or UNDECIDED, by the rules of docs/science.md. Under mpirun the ranks share the "
+                 "runs. Started again after an interruption it does what is left.\n\n"
+                 "A config may say which verdict it expects (expect.verdict); another one ends with status 82.",
+        .examples = "  heed controls configs/tasks/reverse.ini\n"
+                    "  mpirun -n 8 heed controls configs/tasks/induction.ini controls.runs=10\n"
+                    "  heed controls configs/whale.ini run.dir=runs/why\n",
         .options = options,
         .least = 1,
         .most = -1,

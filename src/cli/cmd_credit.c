@@ -205,8 +205,8 @@ heed_status heedi_command_credit(heedi_cli *cli, heed_error *error) {
                  "the credit of a twin whose queries and keys are frozen, and the informed chance. The rules stand in "
                  "docs/science.md. Of a folder of 'heed controls' it reads the runs softmax-SEED, with random-SEED and "
                  "uniform-SEED as their twins.",
-        .examples = "  heed controls configs/tasks/recall.ini log.attention_every=10 log.probes=16\n"
-                    "  heed credit runs/recall\n"
+        .examples = "  heed controls configs/tasks/induction.ini\n"
+                    "  heed credit runs/induction\n"
                     "  heed credit runs/mine --json\n",
         .options = options,
         .least = 1,
