@@ -24,6 +24,14 @@ typedef struct heed_agreement {
     double match, tau; /* means over queries */
 } heed_agreement;
 
+/* A change of a head's score within few logs (heed/change_point.h). */
+typedef struct heed_phase_mark {
+    const char *score; /* "induction": the name of the statistic in the log */
+    size_t layer, head;
+    uint64_t step; /* of the log at which the change shows */
+    double before, now;
+} heed_phase_mark;
+
 typedef struct heed_credit {
     size_t layer, head;                   /* the chosen one */
     size_t n_logs, n_early;               /* logs of the run, and how many of them are early */
@@ -35,7 +43,9 @@ typedef struct heed_credit {
     heed_agreement twin;                  /* of the frozen twin's mean early credit with it; NaN without one */
     double uniform_tau;                   /* tau of the uniform twin's advantage at the end with it; NaN without one */
     double *share_credit, *share_attention; /* (n_logs) of the chosen head, on true positions */
-    uint64_t *step;                         /* (n_logs) */
+    size_t n_marks;
+    heed_phase_mark *marks; /* (n_marks) of all heads */
+    uint64_t *step;         /* (n_logs) */
 } heed_credit;
 
 /* Reads run_dir/attention. frozen: a run whose queries and keys stayed as initialised; uniform: one whose attention is

@@ -139,6 +139,14 @@ static void print_summary(const subjects *list) {
     print_difference("0", over[5], list->n);
 }
 
+static void print_marks(const subject *s) {
+    for (size_t m = 0; m < s->found.n_marks; m++) {
+        const heed_phase_mark *mark = &s->found.marks[m];
+        printf("%-28s step %6llu: %s of head %zu.%zu from %.3f to %.3f\n", s->run, (unsigned long long)mark->step,
+               mark->score, mark->layer, mark->head, mark->before, mark->now);
+    }
+}
+
 static void print_table(const subjects *list) {
     printf("%-28s %5s %6s  %6s  %6s  %27s  %27s\n", "", "", "", "onset", "onset", "top-1 match with the end",
            "tau with the end");
@@ -147,6 +155,9 @@ static void print_table(const subjects *list) {
     for (size_t i = 0; i < list->n; i++)
         print_subject(&list->all[i]);
     print_summary(list);
+    printf("\nphase changes\n");
+    for (size_t i = 0; i < list->n; i++)
+        print_marks(&list->all[i]);
 }
 
 /* JSON has no NaN. */
@@ -156,6 +167,18 @@ static json_t *number(double value) {
 
 static json_t *agreement(heed_agreement a) {
     return json_pack("{so so}", "match", number(a.match), "tau", number(a.tau));
+}
+
+static json_t *marks_of(const heed_credit *f) {
+    json_t *all = json_array();
+    for (size_t m = 0; m < f->n_marks; m++) {
+        const heed_phase_mark *mark = &f->marks[m];
+        json_array_append_new(all,
+                              json_pack("{ss sI sI sI so so}", "score", mark->score, "layer", (json_int_t)mark->layer,
+                                        "head", (json_int_t)mark->head, "step", (json_int_t)mark->step, "before",
+                                        number(mark->before), "now", number(mark->now)));
+    }
+    return all;
 }
 
 static void print_json(const subjects *list) {
@@ -169,14 +192,14 @@ static void print_json(const subjects *list) {
             json_array_append_new(credit, number(f->share_credit[k]));
             json_array_append_new(attention, number(f->share_attention[k]));
         }
-        json_array_append_new(all, json_pack("{ss sI sI so so so so so so so so so so so}", "run", s->run, "layer",
-                                             (json_int_t)f->layer, "head", (json_int_t)f->head, "base_rate",
-                                             number(f->base_rate), "attention_at_end", number(f->attention_at_end),
-                                             "onset_credit", number(f->onset_credit), "onset_attention",
-                                             number(f->onset_attention), "early_credit", agreement(f->credit),
-                                             "early_attention", agreement(f->attention), "frozen_twin",
-                                             agreement(f->twin), "uniform_tau", number(f->uniform_tau), "step", steps,
-                                             "credit_share", credit, "attention_share", attention));
+        json_array_append_new(
+            all,
+            json_pack("{ss sI sI so so so so so so so so so so so so}", "run", s->run, "layer", (json_int_t)f->layer,
+                      "head", (json_int_t)f->head, "base_rate", number(f->base_rate), "attention_at_end",
+                      number(f->attention_at_end), "onset_credit", number(f->onset_credit), "onset_attention",
+                      number(f->onset_attention), "early_credit", agreement(f->credit), "early_attention",
+                      agreement(f->attention), "frozen_twin", agreement(f->twin), "uniform_tau", number(f->uniform_tau),
+                      "step", steps, "credit_share", credit, "attention_share", attention, "marks", marks_of(f)));
     }
     json_dumpf(all, stdout, JSON_REAL_PRECISION(17));
     putchar('\n');
@@ -203,7 +226,8 @@ heed_status heedi_command_credit(heedi_cli *cli, heed_error *error) {
                  "the true positions, and how well early credit tells where attention is in the end: beside early "
                  "attention, "
                  "the credit of a twin whose queries and keys are frozen, and the informed chance. The rules stand in "
-                 "docs/science.md. Of a folder of 'heed controls' it reads the runs softmax-SEED, with random-SEED and "
+                 "docs/science.md. It also marks phase changes of the heads' scores. Of a folder of 'heed controls' it "
+                 "reads the runs softmax-SEED, with random-SEED and "
                  "uniform-SEED as their twins.",
         .examples = "  heed controls configs/tasks/induction.ini\n"
                     "  heed credit runs/induction\n"

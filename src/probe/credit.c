@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heed/change_point.h"
 #include "heed/statistics.h"
 #include "probe/credit_log.h"
 
@@ -175,6 +176,46 @@ static heed_status read_twin(work *w, const char *run_dir, bool early, heed_erro
     return status;
 }
 
+/* Adds the marks of one head's series. */
+static heed_status mark_series(heed_credit *found, const heedi_credit_log *log, const double *series, size_t head,
+                               const char *score, heed_error *error) {
+    size_t *at = calloc(log->n_logs / HEED_CHANGE_LOGS + 1, sizeof *at);
+    const size_t n = at ? heed_change_points(at, series, log->n_logs) : 0;
+    heed_phase_mark *grown = at ? realloc(found->marks, (found->n_marks + n + 1) * sizeof *grown) : NULL;
+    for (size_t m = 0; grown && m < n; m++)
+        grown[found->n_marks + m] = (heed_phase_mark){.score = score,
+                                                      .layer = head / log->heads,
+                                                      .head = head % log->heads,
+                                                      .step = log->step[at[m]],
+                                                      .before = series[at[m] + 1 - HEED_CHANGE_LOGS],
+                                                      .now = series[at[m]]};
+    free(at);
+    if (!grown)
+        return heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
+    found->marks = grown;
+    found->n_marks += n;
+    return HEED_OK;
+}
+
+/* Phase changes of the scores that lie between 0 and 1, head by head. */
+static heed_status find_marks(heed_credit *found, const work *w, heed_error *error) {
+    static const char *const scores[] = {"previous", "duplicate", "induction", "on_target"};
+    const heedi_credit_log *log = &w->log;
+    double *all = calloc(log->n_logs * (w->n_heads + 1) + 1, sizeof *all), *series = all + log->n_logs * w->n_heads;
+    heed_status status = all ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
+    for (size_t k = 0; k < sizeof scores / sizeof *scores && status == HEED_OK; k++) {
+        for (size_t i = 0; i < log->n_logs && status == HEED_OK; i++)
+            status = heedi_credit_log_statistic(log, i, scores[k], all + i * w->n_heads, error);
+        for (size_t head = 0; head < w->n_heads && status == HEED_OK; head++) {
+            for (size_t i = 0; i < log->n_logs; i++)
+                series[i] = all[i * w->n_heads + head];
+            status = mark_series(found, log, series, head, scores[k], error);
+        }
+    }
+    free(all);
+    return status;
+}
+
 static void choose_head(heed_credit *found, const work *w) {
     const double *last = w->share + (w->log.n_logs - 1) * w->n_heads * 4;
     size_t best = 0;
@@ -233,6 +274,8 @@ heed_status heed_credit_measure(heed_credit *found, const char *run_dir, const c
         status = read_run(&w, error);
     if (status == HEED_OK)
         status = fill(found, &w, error);
+    if (status == HEED_OK)
+        status = find_marks(found, &w, error);
     const size_t head = status == HEED_OK ? found->layer * w.log.heads + found->head : 0;
     if (status == HEED_OK && frozen && (status = read_twin(&w, frozen, true, error)) == HEED_OK)
         found->twin = agree(&w, w.twin, head);
@@ -248,5 +291,6 @@ void heed_credit_reset(heed_credit *found) {
     free(found->share_credit);
     free(found->share_attention);
     free(found->step);
+    free(found->marks);
     *found = (heed_credit){0};
 }

@@ -145,3 +145,14 @@ heed_status heedi_credit_log_read(const heedi_credit_log *log, size_t i, heedi_m
     heed_store_close(store);
     return status;
 }
+
+heed_status heedi_credit_log_statistic(const heedi_credit_log *log, size_t i, const char *name, double *values,
+                                       heed_error *error) {
+    heed_store *store;
+    heed_status status = open_store(log, i, &store, error);
+    if (status != HEED_OK)
+        return status;
+    status = heed_store_read(store, name, HEED_TYPE_FLOAT64, 3, (size_t[]){1, log->layers, log->heads}, values, error);
+    heed_store_close(store);
+    return status;
+}

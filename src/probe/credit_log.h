@@ -28,6 +28,9 @@ void heedi_credit_log_close(heedi_credit_log *log);
 /* The maps of the i-th log: (probes, layers, heads, time, time). */
 heed_status heedi_credit_log_read(const heedi_credit_log *log, size_t i, heedi_map_kind kind, float *map,
                                   heed_error *error);
+/* A statistic of the i-th log: (layers, heads). */
+heed_status heedi_credit_log_statistic(const heedi_credit_log *log, size_t i, const char *name, double *values,
+                                       heed_error *error);
 size_t heedi_credit_log_elements(const heedi_credit_log *log);
 
 /* The row of one query in such maps. */

@@ -15,7 +15,7 @@ except ImportError:
 SYMBOLS, LENGTH = 8, 16
 RECALL = [*TINY, "data.task=recall", f"data.task_length={LENGTH}", f"data.task_symbols={SYMBOLS}", "data.task_pairs=3",
           "data.task_valid=36", "train.schedule=constant", "train.peak_lr=1e-2", "train.steps=40", "eval.every=20",
-          "log.attention_every=4", "log.probes=6", "checkpoint.every=0", "model.init=xavier", "controls.runs=2",
+          "log.attention_every=1", "log.probes=6", "checkpoint.every=0", "model.init=xavier", "controls.runs=2",
           "controls.variants=softmax random uniform none"]
 
 
@@ -28,6 +28,22 @@ def queries(tokens):
 
 def logs(run):
     return [h5py.File(path, "r") for path in sorted(glob.glob(f"{run}/attention/*.h5"))]
+
+
+def marks(run):
+    """The rule of change points, word for word, on all scores of all heads."""
+    files, found = logs(run), []
+    for score in "previous", "duplicate", "induction", "on_target":
+        for head in range(files[0]["head"].size):
+            series, end = [float(file[score][0, 0, head]) for file in files], 20
+            while end <= len(series):
+                last = series[end - 20:end]
+                change = abs(numpy.mean(last[-3:]) - numpy.mean(last[:10]))
+                if change >= 0.1 and change >= 6 * numpy.std(last[:10], ddof=1):
+                    found.append((score, head, int(files[end - 1]["step"][0])))
+                    end += 19
+                end += 1
+    return found
 
 
 def measure(run, twin):
@@ -78,13 +94,14 @@ class Credit(Case):
             for key in "head", "onset_attention", "onset_credit":
                 self.assertEqual(one[key], expected[key], key)
             for key in "attention_share", "credit_share":
-                self.assertEqual(len(one[key]), 11)
+                self.assertEqual(len(one[key]), 41)
                 for a, b in zip(one[key], expected[key]):
                     self.assertAlmostEqual(a, b, 6)
             self.assertAlmostEqual(one["base_rate"], 1 / 3, 12)
             self.assertAlmostEqual(one["early_credit"]["match"], expected["match"], 12)
             self.assertAlmostEqual(one["frozen_twin"]["match"], expected["twin"], 12)
             self.assertIsNotNone(one["uniform_tau"])
+            self.assertEqual([(m["score"], m["head"], m["step"]) for m in one["marks"]], marks(one["run"]))
 
     def test_the_logs_statistics_are_those_of_their_definition(self):
         """Statistics are of training batches, which nobody logs: tests/record holds them against their definition."""
