@@ -56,6 +56,7 @@ typedef enum heed_task_kind {
     HEED_TASK_NOISE
 } heed_task_kind;
 typedef enum heed_optimizer_kind { HEED_ADAMW, HEED_SGD } heed_optimizer_kind;
+typedef enum heed_recompute { HEED_RECOMPUTE_NONE, HEED_RECOMPUTE_ATTENTION, HEED_RECOMPUTE_BLOCK } heed_recompute;
 typedef enum heed_schedule_kind {
     HEED_CONSTANT,
     HEED_LINEAR,
@@ -102,8 +103,9 @@ typedef struct heed_config {
         double peak_lr, final_lr;
         int64_t warmup, decay; /* steps; decay: length of WSD's last phase */
         double clip;           /* 0 = off */
-        int64_t threads;       /* a rank; 0 = cores / ranks on the node */
-        double watchdog;       /* seconds; 0 = off */
+        heed_recompute recompute;
+        int64_t threads; /* a rank; 0 = cores / ranks on the node */
+        double watchdog; /* seconds; 0 = off */
         char init_from[HEED_PATH_MAX];
     } train;
     struct {

@@ -64,6 +64,22 @@ static void model_network(const heed_params *params, const heedi_network *networ
         fmin(f->out_seconds * (double)(f->exchange.n_buckets - 1) / (double)f->exchange.n_buckets, fits);
 }
 
+/* Of the forward pass that backward does again. The last block's is still there. */
+static double again_share(const heed_config *config) {
+    const double layers = (double)config->model.layers, width = (double)config->model.width;
+    const double attention = 4 * width / (4 * width + 2 * (double)config->model.hidden);
+    const double all_but_one = (layers - 1) / layers;
+    switch (config->train.recompute) {
+    case HEED_RECOMPUTE_ATTENTION:
+        return all_but_one * attention;
+    case HEED_RECOMPUTE_BLOCK:
+        return all_but_one;
+    case HEED_RECOMPUTE_NONE:
+        break;
+    }
+    return 0;
+}
+
 heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size_t vocab, const heedi_network *network,
                                 heedi_forecast *f, heed_error *error) {
     heed_params *params = NULL;
@@ -80,8 +96,8 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
     if (status == HEED_OK) {
         const double own = (double)f->exchange.own_elements;
         const double added = own * (double)(f->exchange.n_leaves - 1) + (config->model.tied ? own : 0);
-        f->compute_seconds = layers.forward + layers.classifier + layers.backward + own * layers.update +
-                             (added + 0.5 * own) * layers.move;
+        f->compute_seconds = layers.forward * (1 + again_share(config)) + layers.classifier + layers.backward +
+                             own * layers.update + (added + 0.5 * own) * layers.move;
         f->n_parameters = (double)params->n_parameters;
         f->flops_per_token = heed_flops_per_token(config, params);
         f->tokens = (double)(config->train.batch * config->model.time);

@@ -116,6 +116,9 @@ const heedi_field heedi_fields[] = {
      .meaning = "length of the last phase of wsd"},
     {REAL(train, clip, 1.0, 0, 1e9), .unit = "",
      .meaning = "longest gradient (norm over all weights); a longer one is scaled down to it; 0: off"},
+    {CHOICE(train, recompute, none, "none|attention|block"), .resumable = true, .unit = "",
+     .meaning = "what the backward pass computes again instead of keeping it: nothing, the attention of every block, or whole blocks; "
+                "saves memory, costs time, changes no bit"},
     {INT(train, threads, 0, 0, 4096), .resumable = true, .unit = "threads a rank",
      .meaning = "0: the node's cores divided by the ranks on it"},
     {REAL(train, watchdog, 600, 0, 1e6), .resumable = true, .unit = "s",

@@ -86,6 +86,8 @@ void heedi_block_forward(const heedi_pass *pass, const heedi_block *block) {
 
 void heedi_block_backward(const heedi_pass *pass, const heedi_block *block, real *d_x) {
     mlp_backward(pass, block, d_x);
+    if (block->again)
+        attention_forward(pass, block, NULL, 0);
     if (!block->network)
         attention_backward(pass, block, d_x);
 }

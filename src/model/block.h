@@ -8,6 +8,7 @@
  * share them, and input, middle and output are the same array. */
 typedef struct heedi_block {
     size_t layer;
+    bool again;   /* attention shares its arrays with the other blocks, so that backward computes it again */
     bool network; /* no attention: middle is input, and up reads a window of tokens */
     heedi_norm norm1, norm2;
     heedi_attention_layer attention;

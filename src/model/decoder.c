@@ -16,14 +16,22 @@
 
 /* --- memory ----------------------------------------------------------------------------------------------------- */
 
-static void place_block(heedi_block *block, heedi_placer *placer, const heed_config *config,
-                        const heed_model_shape *shape) {
-    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden, rows = shape->max_rows;
-    const size_t room = shape->training && hidden < 3 * width ? 3 * width : hidden;
-    block->norm1_y = heedi_place(placer, rows, width);
+static void place_attention(heedi_block *block, heedi_placer *placer, const heed_config *config, size_t rows) {
+    block->norm1_y = heedi_place(placer, rows, (size_t)config->model.width);
     block->norm1_mean = heedi_place(placer, rows, 1);
     block->norm1_rstd = heedi_place(placer, rows, 1);
     heedi_attention_layer_place(&block->attention, placer, config, rows);
+}
+
+/* first: the block whose attention arrays all use, when backward computes attention again. */
+static void place_block(heedi_block *block, heedi_placer *placer, const heed_config *config,
+                        const heed_model_shape *shape, const heedi_block *first) {
+    const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden, rows = shape->max_rows;
+    const size_t room = shape->training && hidden < 3 * width ? 3 * width : hidden;
+    if (block != first && config->train.recompute == HEED_RECOMPUTE_ATTENTION)
+        *block = *first;
+    else
+        place_attention(block, placer, config, rows);
     block->norm2_y = heedi_place(placer, rows, width);
     block->norm2_mean = heedi_place(placer, rows, 1);
     block->norm2_rstd = heedi_place(placer, rows, 1);
@@ -31,15 +39,17 @@ static void place_block(heedi_block *block, heedi_placer *placer, const heed_con
     block->active = heedi_place(placer, rows, hidden);
 }
 
-/* Blocks for training keep their activations; else all use those of the first one, and one array is the stream. */
+/* Blocks for training keep their activations, or all but the stream when backward computes them again; else all use
+ * those of the first one, and one array is the stream. */
 static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const heed_config *config,
                          const heed_model_shape *shape) {
     const size_t width = (size_t)config->model.width;
+    const bool keeps = shape->training && config->train.recompute != HEED_RECOMPUTE_BLOCK;
     real *stream = heedi_place(placer, shape->max_rows, width);
     for (size_t i = 0; i < decoder->n_blocks; i++) {
         heedi_block *block = &decoder->blocks[i];
-        if (i == 0 || shape->training)
-            place_block(block, placer, config, shape);
+        if (i == 0 || keeps)
+            place_block(block, placer, config, shape, &decoder->blocks[0]);
         else
             *block = decoder->blocks[0];
         block->layer = block->attention.layer = i;
@@ -47,7 +57,12 @@ static void place_blocks(heedi_decoder *decoder, heedi_placer *placer, const hee
         block->attention.site = HEEDI_DROP_WEIGHTS(i);
         block->network = heed_variant_of(config)->network;
         block->input = stream;
-        block->middle = shape->training && !block->network ? heedi_place(placer, shape->max_rows, width) : stream;
+        block->again = config->train.recompute == HEED_RECOMPUTE_ATTENTION && shape->training && !block->network &&
+                       i + 1 < decoder->n_blocks;
+        if (!shape->training || block->network)
+            block->middle = stream;
+        else if (i == 0 || keeps)
+            block->middle = heedi_place(placer, shape->max_rows, width);
         block->output = shape->training ? heedi_place(placer, shape->max_rows, width) : stream;
         stream = block->output;
     }
@@ -301,8 +316,12 @@ void heedi_decoder_backward(heedi_decoder *decoder, heed_gradient *gradient) {
     pass->gradient = gradient;
     heedi_norm_backward(pass, &decoder->norm, decoder->d_x, pass->branch, last_output(decoder), decoder->norm_mean,
                         decoder->norm_rstd, false);
-    for (size_t i = decoder->n_blocks; i-- > 0;)
+    const bool again = pass->config->train.recompute == HEED_RECOMPUTE_BLOCK;
+    for (size_t i = decoder->n_blocks; i-- > 0;) {
+        if (again && i + 1 < decoder->n_blocks) /* the last one's activations are still there */
+            heedi_block_forward(pass, &decoder->blocks[i]);
         heedi_block_backward(pass, &decoder->blocks[i], decoder->d_x);
+    }
     embed_backward(decoder);
 }
 

@@ -50,9 +50,16 @@ static heed_status create_sync(heedi_run *run, heed_error *error) {
 static heed_status say_what_runs(heedi_run *run, heed_error *error) {
     (void)error;
     const heed_comm *comm = run->comm;
-    heed_say(HEED_INFO, "model: %.3g million parameters, %.3g MB of activations a rank",
-             1e-6 * (double)heed_model_params(run->trainer.model)->n_parameters,
-             1e-6 * (double)heed_model_activation_bytes(run->trainer.model));
+    const heed_params *params = heed_model_params(run->trainer.model);
+    const heed_gradsync_memory memory = heed_gradsync_bytes(run->trainer.sync);
+    heed_say(
+        HEED_INFO,
+        "model: %.3g million parameters; MB a rank: parameters %.3g, gradients %.3g, moments %.3g, activations %.3g, "
+        "exchange %.3g, snapshot for checkpoints %.3g (rank 0)",
+        1e-6 * (double)params->n_parameters, 1e-6 * (double)(params->n_elements * sizeof(real)),
+        1e-6 * (double)memory.gradients, 1e-6 * (double)memory.moments,
+        1e-6 * (double)heed_model_activation_bytes(run->trainer.model), 1e-6 * (double)memory.buffers,
+        1e-6 * (double)run->snapshot_arena.capacity_bytes);
     char peak[32] = "";
     if (isfinite(run->speed.peak))
         snprintf(peak, sizeof peak, ", %.0f GF/s", 1e-9 * run->speed.peak);

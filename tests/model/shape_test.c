@@ -113,6 +113,40 @@ static void bits_depend_on_neither_ranks_nor_threads(void **state) {
     }
 }
 
+/* What backward computes again instead of keeping costs time and saves memory, nothing else. */
+static void bits_do_not_depend_on_recomputation(void **state) {
+    (void)state;
+    static test_batch whole;
+    heed_error error = HEED_ERROR_INIT;
+    heed_config config = shape_config(true);
+    config.model.layers = 3;
+    make_batch(&whole);
+    set_threads(1);
+    outcome kept;
+    size_t bytes[3];
+    for (int recompute = HEED_RECOMPUTE_NONE; recompute <= HEED_RECOMPUTE_BLOCK; recompute++) {
+        config.train.recompute = (heed_recompute)recompute;
+        const heed_model_shape shape = {
+            .vocab = VOCAB, .max_rows = 4096, .max_sequences = N_SEQUENCES, .training = true};
+        assert_int_equal(heed_model_activations(&config, &shape, &bytes[recompute], &error), HEED_OK);
+        heed_params *params;
+        assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
+        outcome again;
+        compute(&again, &config, &whole, 2);
+        if (recompute == HEED_RECOMPUTE_NONE) {
+            kept = again;
+        } else {
+            assert_memory_equal(kept.gradient, again.gradient, params->n_gradient * sizeof(real));
+            assert_memory_equal(kept.loss, again.loss, sizeof kept.loss);
+            free(again.gradient);
+        }
+        heed_params_destroy(params);
+    }
+    assert_true(bytes[HEED_RECOMPUTE_ATTENTION] < bytes[HEED_RECOMPUTE_NONE]);
+    assert_true(bytes[HEED_RECOMPUTE_BLOCK] < bytes[HEED_RECOMPUTE_ATTENTION]);
+    free(kept.gradient);
+}
+
 /* Grains larger than the classifier's block of rows, and small ones that share a block with whoever is on the same
  * rank. */
 static void bits_do_not_depend_on_the_classifiers_blocks(void **state) {
@@ -181,6 +215,7 @@ static int start(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bits_do_not_depend_on_recomputation),
         cmocka_unit_test(bits_depend_on_neither_ranks_nor_threads),
         cmocka_unit_test(bits_do_not_depend_on_the_classifiers_blocks),
         cmocka_unit_test(empty_batches_give_zero),
