@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "heed/arena.h"
+#include "heed/stage.h"
 #include "heed/train.h"
 #include "train/tally.h"
 
@@ -25,6 +26,7 @@ static size_t most_rows(const heed_config *config) {
 
 heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
                           size_t max_batches, heed_evaluation *found, heed_error *error) {
+    HEED_IN_STAGE(EVALUATE);
     const size_t n_all = heed_batcher_eval_count(batcher);
     const size_t n_batches = max_batches && max_batches < n_all ? max_batches : n_all;
     const size_t tally_bytes = heed_bytes(heed_tally_size(config), sizeof(double));

@@ -5,6 +5,7 @@
 
 #include "heed/arena.h"
 #include "heed/rng.h"
+#include "heed/stage.h"
 #include "heed/train.h"
 #include "train/tally.h"
 
@@ -104,6 +105,7 @@ static void shuffle_batch(pack *p, heed_model *model, const heed_batch *batch, d
 
 heed_status heed_evaluate_shuffled(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
                                    size_t max_batches, heed_evaluation *found, heed_error *error) {
+    HEED_IN_STAGE(EVALUATE);
     const size_t n_all = heed_batcher_eval_count(batcher);
     const size_t n_batches = max_batches && max_batches < n_all ? max_batches : n_all;
     const size_t n_grains = (size_t)(config->train.batch / config->train.grain), rank = (size_t)comm->rank;
