@@ -40,7 +40,12 @@ typedef enum heed_positions { HEED_LEARNED, HEED_SINUSOIDAL, HEED_ROTARY, HEED_N
 typedef enum heed_norm_place { HEED_PRE_NORM } heed_norm_place;
 typedef enum heed_activation { HEED_GELU, HEED_GELU_TANH, HEED_RELU } heed_activation;
 typedef enum heed_init { HEED_INIT_GPT2, HEED_INIT_XAVIER, HEED_INIT_UNIFORM_FAN_IN } heed_init;
-typedef enum heed_tokenizer_kind { HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE, HEED_TOKENIZER_WORD } heed_tokenizer_kind;
+typedef enum heed_tokenizer_kind {
+    HEED_TOKENIZER_CHAR,
+    HEED_TOKENIZER_BYTE,
+    HEED_TOKENIZER_WORD,
+    HEED_TOKENIZER_BPE
+} heed_tokenizer_kind;
 typedef enum heed_task_kind {
     HEED_NO_TASK,
     HEED_TASK_COPY,
@@ -90,6 +95,7 @@ typedef struct heed_config {
         char text[HEED_PATH_MAX];  /* raw text, prepared by training itself */
         char store[HEED_PATH_MAX]; /* token store; empty = run.dir/tokens.h5 */
         heed_tokenizer_kind tokenizer;
+        int64_t vocab; /* of a bpe tokenizer */
         double valid_share;
         heed_task_kind task;                                       /* instead of a text */
         int64_t task_length, task_symbols, task_pairs, task_valid; /* 0: the task's own; valid in sequences */

@@ -19,12 +19,17 @@ typedef struct heed_task_settings heed_task_settings;
 
 /* Reads the text files, learns the tokenizer from all of them, splits off the last valid_share of each file's tokens
  * for validation and writes the token store; a split is what the files give it, one behind the other in their order.
- * Each file is read twice, in pieces: memory does not grow with the text. The store appears whole or not at all, and
- * an earlier one is then replaced.
- * Errors: HEED_NOT_FOUND, HEED_DATA (invalid UTF-8 with its place; no text; a text that changes while it is read),
- * HEED_CONFIG (valid_share outside [0, 1]), HEED_CREATE, HEED_IO, HEED_MEMORY. Not collective. */
+ * Each file is read twice (bpe: three times), in pieces: memory does not grow with the text, only with the number of
+ * different words where words or byte pairs are learned. The store appears whole or
+ * not at all, and an earlier one is then replaced. Errors: HEED_NOT_FOUND, HEED_DATA (invalid UTF-8 with its place; no
+ * text; a text that changes while it is read), HEED_CONFIG (valid_share outside [0, 1]), HEED_CREATE, HEED_IO,
+ * HEED_MEMORY. Not collective. */
 heed_status heed_corpus_prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
                                 heed_tokenizer_kind kind, double valid_share, heed_error *error);
+
+/* The same with the size that a bpe vocabulary is to have (prepare: 4096); other kinds take no notice. */
+heed_status heed_corpus_prepare_vocab(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                      heed_tokenizer_kind kind, size_t vocab, double valid_share, heed_error *error);
 
 /* The same with a tokenizer that is there already, for text that a trained model is to read: with valid_share 1 all of
  * it is for evaluation. Errors: also HEED_DATA for a character outside the vocabulary. */
@@ -37,6 +42,11 @@ heed_status heed_corpus_prepare_with(const char *store_path, const char *const *
  * Errors: HEED_DATA, HEED_NOT_FOUND (a text), HEED_IO, HEED_MEMORY. Not collective. */
 heed_status heed_corpus_matches(const char *store_path, const char *const *text_paths, size_t n_texts,
                                 heed_tokenizer_kind kind, double valid_share, bool *matches, heed_error *error);
+
+/* The same with the size that a bpe vocabulary was to have. */
+heed_status heed_corpus_matches_vocab(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                      heed_tokenizer_kind kind, size_t vocab, double valid_share, bool *matches,
+                                      heed_error *error);
 
 /* Opens a token store; tokens are read when asked for. Errors: HEED_NOT_FOUND, HEED_DATA, HEED_MEMORY.
  * Ownership: heed_corpus_close. Not collective. */

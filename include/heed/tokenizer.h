@@ -1,5 +1,5 @@
 /* Text to token numbers and back, behind one interface: bytes, Unicode characters (code points), words between white
- * space. A tokenizer is plain data that is stored with the tokens and in every checkpoint.
+ * space, byte pairs. A tokenizer is plain data that is stored with the tokens and in every checkpoint.
  *
  * Behind the tokens that text is cut into, a vocabulary may have marks, which no text is cut into: "<s>" begins a
  * sequence, "</s>" ends one. */
@@ -21,11 +21,20 @@ typedef struct heed_tokenizer heed_tokenizer;
  * Ownership: heed_tokenizer_destroy. */
 heed_status heed_tokenizer_learn(heed_tokenizer **tokenizer, heed_tokenizer_kind kind, const char *name,
                                  const char *text, size_t text_bytes, heed_error *error);
+
+/* The same with the size that a bpe vocabulary is to have (learn: 4096); other kinds take no notice. */
+heed_status heed_tokenizer_learn_vocab(heed_tokenizer **tokenizer, heed_tokenizer_kind kind, size_t vocab,
+                                       const char *name, const char *text, size_t text_bytes, heed_error *error);
+
+/* Byte pairs as GPT-2 has them, from its encoder.json and vocab.bpe; what no merge makes ("<|endoftext|>") is a mark.
+ * Errors: HEED_NOT_FOUND, HEED_DATA, HEED_MEMORY. Ownership: heed_tokenizer_destroy. */
+heed_status heed_tokenizer_of_gpt2(heed_tokenizer **tokenizer, const char *encoder_path, const char *merges_path,
+                                   heed_error *error);
 void heed_tokenizer_destroy(heed_tokenizer *tokenizer);
 
 heed_tokenizer_kind heed_tokenizer_what(const heed_tokenizer *tokenizer);
 const char *
-heed_tokenizer_name(const heed_tokenizer *tokenizer); /* of its kind, as in the config: "char", "byte", "word" */
+heed_tokenizer_name(const heed_tokenizer *tokenizer); /* of its kind, as in the config: "char", "byte", "word", "bpe" */
 size_t heed_tokenizer_vocab(const heed_tokenizer *tokenizer); /* tokens in the vocabulary, with marks */
 
 /* Whether the same text gives the same tokens with both, and the same tokens the same text. Cannot fail. */

@@ -69,8 +69,11 @@ const heedi_field heedi_fields[] = {
      .meaning = "text file to learn, UTF-8; training prepares it by itself"},
     {TEXT(data, store, ""), .resumable = true, .unit = "",
      .meaning = "token store made by `heed prepare`; empty: tokens.h5 in run.dir"},
-    {CHOICE(data, tokenizer, char, "char|byte|word"), .unit = "",
-     .meaning = "a token is a character (Unicode code point), a byte, or a word between white space"},
+    {CHOICE(data, tokenizer, char, "char|byte|word|bpe"), .unit = "",
+     .meaning = "a token is a character (Unicode code point), a byte, a word between white space, or what byte pairs were joined to (learned "
+                "from the text; Sennrich et al. 2016)"},
+    {INT(data, vocab, 4096, 256, 1000000), .unit = "tokens",
+     .meaning = "bpe: size of the vocabulary, the 256 bytes among them; fewer when no pair occurs twice any more"},
     {REAL(data, valid_share, 0.1, 0, 1), .above_low = true, .below_high = true, .unit = "",
      .meaning = "share of the text, at its end, that is kept from training and used to validate"},
     {CHOICE(data, task, none, "none|copy|reverse|shift|sort|recall|induction|markov|permutation40|permutation40of60|tree|noise"),

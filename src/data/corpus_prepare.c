@@ -56,6 +56,11 @@ static heed_status read_text(const char *path, const heedi_tokenizer_rules *rule
     return status;
 }
 
+static heed_status fail_changed(const char *path, heed_error *error) {
+    heed_fail(error, HEED_DATA, "%s: the text changed while it was read", path);
+    return heed_hint(error, "prepare again when nothing writes to it");
+}
+
 /* --- first reading ---------------------------------------------------------------------------------------------- */
 
 typedef struct survey {
@@ -63,7 +68,7 @@ typedef struct survey {
     source *source;
 } survey;
 
-/* A character, a byte or a word is a token, so that learning counts tokens too. */
+/* Where a character, a byte or a word is a token, learning counts tokens too. */
 static heed_status meet(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes, heed_error *error) {
     const survey *s = context;
     uint64_t n_met = 0;
@@ -75,13 +80,44 @@ static heed_status meet(void *context, const heedi_spot *spot, const char *piece
     return status;
 }
 
+static heed_status count_tokens(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes,
+                                heed_error *error) {
+    const survey *s = context;
+    size_t n_tokens;
+    const heed_status status =
+        heedi_tokenizer_encode(s->p->tokenizer, spot, piece, n_bytes, s->p->tokens, &n_tokens, error);
+    s->source->n_tokens += n_tokens;
+    return status;
+}
+
+/* A reading more, where tokens cannot be counted before all is learned. */
+static heed_status recount(preparation *p, heed_error *error) {
+    heed_status status = heedi_tokenizer_settle(p->learned, error);
+    for (size_t i = 0; i < p->n_sources && status == HEED_OK; i++) {
+        source *s = &p->sources[i];
+        char digest[HEEDI_DIGEST_TEXT];
+        uint64_t n_bytes;
+        status = read_text(s->path, heedi_rules_of(p->tokenizer->kind), count_tokens, &(survey){p, s}, digest, &n_bytes,
+                           error);
+        if (status == HEED_OK && strcmp(digest, s->digest) != 0)
+            status = fail_changed(s->path, error);
+    }
+    return status;
+}
+
 static heed_status survey_texts(preparation *p, double valid_share, heed_error *error) {
     heed_status status = HEED_OK;
     uint64_t n_tokens = 0, n_train = 0;
+    const bool learns_first = p->learned && heedi_rules_of(p->learned->kind)->learns_first;
     for (size_t i = 0; i < p->n_sources && status == HEED_OK; i++) {
         source *s = &p->sources[i];
         status = read_text(s->path, heedi_rules_of(p->tokenizer->kind), meet, &(survey){p, s}, s->digest, &s->n_bytes,
                            error);
+    }
+    if (status == HEED_OK && learns_first)
+        status = recount(p, error);
+    for (size_t i = 0; i < p->n_sources && status == HEED_OK; i++) {
+        source *s = &p->sources[i];
         s->n_train = (uint64_t)((double)s->n_tokens * (1.0 - valid_share));
         n_tokens += s->n_tokens;
         n_train += s->n_train;
@@ -93,7 +129,7 @@ static heed_status survey_texts(preparation *p, double valid_share, heed_error *
                          p->n_sources, p->n_sources == 1 ? "" : "s");
     p->train.n_tokens = n_train;
     p->valid.n_tokens = n_tokens - n_train;
-    return p->learned ? heedi_tokenizer_settle(p->learned, error) : HEED_OK;
+    return p->learned && !learns_first ? heedi_tokenizer_settle(p->learned, error) : HEED_OK;
 }
 
 /* --- second reading --------------------------------------------------------------------------------------------- */
@@ -122,11 +158,6 @@ typedef struct encoding {
     preparation *p;
     uint64_t n_left, n_train; /* tokens of this text that are still to come, and the first of them for training */
 } encoding;
-
-static heed_status fail_changed(const char *path, heed_error *error) {
-    heed_fail(error, HEED_DATA, "%s: the text changed while it was read", path);
-    return heed_hint(error, "prepare again when nothing writes to it");
-}
 
 static heed_status encode(void *context, const heedi_spot *spot, const char *piece, size_t n_bytes, heed_error *error) {
     encoding *e = context;
@@ -176,11 +207,14 @@ static void digest_of_digests(const source *sources, size_t n_sources, char dige
 
 /* The digest of the tokens: of both splits' digests, and of what the tokens stand for. */
 static void digest_of_tokens(const preparation *p, char digest[HEEDI_DIGEST_TEXT]) {
-    XXH128_hash_t parts[4] = {XXH3_128bits_digest(p->train.state), XXH3_128bits_digest(p->valid.state)};
+    XXH128_hash_t parts[5] = {XXH3_128bits_digest(p->train.state), XXH3_128bits_digest(p->valid.state)};
     const heed_tokenizer *t = p->tokenizer;
+    size_t n_parts = 4;
     parts[2] = XXH3_128bits(t->first, (t->n_vocab + 1) * sizeof *t->first);
     parts[3] = XXH3_128bits(t->bytes, (size_t)t->first[t->n_vocab]);
-    heedi_digest_text(XXH3_128bits(parts, sizeof parts), digest);
+    if (t->bpe)
+        parts[n_parts++] = XXH3_128bits(t->bpe->pair, 2 * t->bpe->n_merges * sizeof *t->bpe->pair);
+    heedi_digest_text(XXH3_128bits(parts, n_parts * sizeof *parts), digest);
 }
 
 static heed_status write_sources(preparation *p, heed_error *error) {
@@ -216,6 +250,8 @@ static heed_status write_provenance(preparation *p, double valid_share, heed_err
         status = heed_store_write_number(p->store, "/", "valid_share", valid_share, error);
     if (status == HEED_OK)
         status = heed_store_write_int(p->store, "/tokenizer", "learned", p->learned != NULL, error);
+    if (status == HEED_OK && p->learned && p->learned->bpe)
+        status = heed_store_write_int(p->store, "/tokenizer", "wanted", (int64_t)p->learned->bpe->n_wanted, error);
     digest_of_digests(p->sources, p->n_sources, digest);
     if (status == HEED_OK)
         status = heed_store_write_text(p->store, "/", "texts_digest", digest, error);
@@ -271,7 +307,7 @@ static heed_status write_store(preparation *p, const char *store_path, double va
 
 /* tokenizer NULL: learn one. */
 static heed_status prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
-                           heed_tokenizer_kind kind, const heed_tokenizer *tokenizer, double valid_share,
+                           heed_tokenizer_kind kind, size_t vocab, const heed_tokenizer *tokenizer, double valid_share,
                            heed_error *error) {
     HEED_CHECK(n_texts > 0);
     if (!(valid_share >= 0 && valid_share <= 1))
@@ -281,6 +317,8 @@ static heed_status prepare(const char *store_path, const char *const *text_paths
     if (status == HEED_OK && !tokenizer) {
         status = heedi_tokenizer_begin(&p.learned, kind, error);
         p.tokenizer = p.learned;
+        if (status == HEED_OK && p.learned->bpe)
+            p.learned->bpe->n_wanted = vocab;
     }
     if (status == HEED_OK)
         status = survey_texts(&p, valid_share, error);
@@ -292,18 +330,23 @@ static heed_status prepare(const char *store_path, const char *const *text_paths
 
 heed_status heed_corpus_prepare(const char *store_path, const char *const *text_paths, size_t n_texts,
                                 heed_tokenizer_kind kind, double valid_share, heed_error *error) {
-    return prepare(store_path, text_paths, n_texts, kind, NULL, valid_share, error);
+    return prepare(store_path, text_paths, n_texts, kind, HEEDI_BPE_USUAL_VOCAB, NULL, valid_share, error);
+}
+
+heed_status heed_corpus_prepare_vocab(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                      heed_tokenizer_kind kind, size_t vocab, double valid_share, heed_error *error) {
+    return prepare(store_path, text_paths, n_texts, kind, vocab, NULL, valid_share, error);
 }
 
 heed_status heed_corpus_prepare_with(const char *store_path, const char *const *text_paths, size_t n_texts,
                                      const heed_tokenizer *tokenizer, double valid_share, heed_error *error) {
-    return prepare(store_path, text_paths, n_texts, heed_tokenizer_what(tokenizer), tokenizer, valid_share, error);
+    return prepare(store_path, text_paths, n_texts, heed_tokenizer_what(tokenizer), 0, tokenizer, valid_share, error);
 }
 
 /* --- is a store made from these texts? -------------------------------------------------------------------------- */
 
-static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, double valid_share, bool *same,
-                                 heed_error *error) {
+static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, size_t vocab, double valid_share,
+                                 bool *same, heed_error *error) {
     heed_tokenizer *tokenizer;
     double stored_share = 0;
     bool learned = false;
@@ -313,6 +356,10 @@ static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, do
     if (status == HEED_OK)
         status = heedi_corpus_learned(store, &learned, error);
     *same = status == HEED_OK && learned && heed_tokenizer_what(tokenizer) == kind && stored_share == valid_share;
+    int64_t wanted = (int64_t)vocab;
+    if (*same && kind == HEED_TOKENIZER_BPE)
+        status = heed_store_read_int(store, "/tokenizer", "wanted", &wanted, error);
+    *same = *same && wanted == (int64_t)vocab;
     heed_tokenizer_destroy(tokenizer);
     return status;
 }
@@ -339,6 +386,13 @@ static heed_status same_texts(heed_store *store, const char *const *text_paths, 
 
 heed_status heed_corpus_matches(const char *store_path, const char *const *text_paths, size_t n_texts,
                                 heed_tokenizer_kind kind, double valid_share, bool *matches, heed_error *error) {
+    return heed_corpus_matches_vocab(store_path, text_paths, n_texts, kind, HEEDI_BPE_USUAL_VOCAB, valid_share, matches,
+                                     error);
+}
+
+heed_status heed_corpus_matches_vocab(const char *store_path, const char *const *text_paths, size_t n_texts,
+                                      heed_tokenizer_kind kind, size_t vocab, double valid_share, bool *matches,
+                                      heed_error *error) {
     *matches = false;
     if (access(store_path, F_OK) != 0 && errno == ENOENT)
         return HEED_OK;
@@ -347,7 +401,7 @@ heed_status heed_corpus_matches(const char *store_path, const char *const *text_
     if (status != HEED_OK)
         return heed_hint(error, "it is in the way of the token store: name another data.store, or remove it");
     bool same = false;
-    status = same_settings(store, kind, valid_share, &same, error);
+    status = same_settings(store, kind, vocab, valid_share, &same, error);
     if (status == HEED_OK && same)
         status = same_texts(store, text_paths, n_texts, matches, error);
     heed_store_close(store);

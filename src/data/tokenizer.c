@@ -13,6 +13,8 @@ const heedi_tokenizer_rules *heedi_rules_of(heed_tokenizer_kind kind) {
         return &heedi_byte_rules;
     case HEED_TOKENIZER_WORD:
         return &heedi_word_rules;
+    case HEED_TOKENIZER_BPE:
+        return &heedi_bpe_rules;
     }
     heed_bug(__FILE__, __LINE__, "a tokenizer kind without rules");
 }
@@ -92,9 +94,16 @@ heed_status heedi_tokenizer_add_mark(heed_tokenizer *tokenizer, const char *mark
 
 heed_status heed_tokenizer_learn(heed_tokenizer **tokenizer, heed_tokenizer_kind kind, const char *name,
                                  const char *text, size_t text_bytes, heed_error *error) {
+    return heed_tokenizer_learn_vocab(tokenizer, kind, HEEDI_BPE_USUAL_VOCAB, name, text, text_bytes, error);
+}
+
+heed_status heed_tokenizer_learn_vocab(heed_tokenizer **tokenizer, heed_tokenizer_kind kind, size_t vocab,
+                                       const char *name, const char *text, size_t text_bytes, heed_error *error) {
     const heedi_spot start = {name, 1, 0};
     uint64_t n_characters = 0;
     heed_status status = heedi_tokenizer_begin(tokenizer, kind, error);
+    if (status == HEED_OK && (*tokenizer)->bpe)
+        (*tokenizer)->bpe->n_wanted = vocab;
     if (status == HEED_OK)
         status = heedi_tokenizer_meet(*tokenizer, &start, text, text_bytes, &n_characters, error);
     if (status == HEED_OK)
@@ -113,6 +122,7 @@ void heed_tokenizer_destroy(heed_tokenizer *tokenizer) {
     free(tokenizer->bytes);
     free(tokenizer->of_code);
     heedi_words_reset(&tokenizer->words);
+    heedi_bpe_destroy(tokenizer->bpe);
     free(tokenizer);
 }
 
@@ -127,7 +137,7 @@ const char *heed_tokenizer_name(const heed_tokenizer *tokenizer) {
 bool heed_tokenizer_same(const heed_tokenizer *a, const heed_tokenizer *b) {
     return a->kind == b->kind && a->n_vocab == b->n_vocab && a->n_text == b->n_text &&
            memcmp(a->first, b->first, (a->n_vocab + 1) * sizeof *a->first) == 0 &&
-           memcmp(a->bytes, b->bytes, (size_t)a->first[a->n_vocab]) == 0;
+           memcmp(a->bytes, b->bytes, (size_t)a->first[a->n_vocab]) == 0 && (!a->bpe || heedi_bpe_same(a->bpe, b->bpe));
 }
 
 size_t heed_tokenizer_vocab(const heed_tokenizer *tokenizer) {

@@ -1,7 +1,7 @@
 /* A tokenizer in a file: attribute `kind` of the group, and its table as two arrays, `first` (int32, vocab + 1) and
  * `bytes` (uint8): token t stands for bytes[first[t]:first[t + 1]], whatever the kind. Where the last tokens are marks,
- * `marks` (int32) has their numbers. A file may be hostile: sizes are
- * checked before memory is asked for, and every token before it is used. */
+ * `marks` (int32) has their numbers. Byte pairs have `merges` (int32, merges x 2): tokens that are joined, earliest
+ * first. A file may be hostile: sizes are checked before memory is asked for, and every token before it is used. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define NAME_MAX_BYTES 256
 
-enum { MAX_MARKS = 64, MAX_MARK_BYTES = 64 };
+enum { MAX_MARKS = HEEDI_MAX_MARKS, MAX_MARK_BYTES = 64 };
 
 static void join(char name[NAME_MAX_BYTES], const char *group, const char *array) {
     const int length = snprintf(name, NAME_MAX_BYTES, "%s/%s", group, array);
@@ -29,6 +29,13 @@ static heed_status write_marks(const heed_tokenizer *tokenizer, heed_store *stor
     return heed_store_write(store, name, HEED_TYPE_INT32, 1, &n, marks, false, error);
 }
 
+static heed_status write_merges(const heedi_bpe *bpe, heed_store *store, const char *group, heed_error *error) {
+    char name[NAME_MAX_BYTES];
+    const size_t dims[] = {bpe->n_merges, 2};
+    join(name, group, "merges");
+    return heed_store_write(store, name, HEED_TYPE_INT32, 2, dims, bpe->pair, false, error);
+}
+
 heed_status heed_tokenizer_write(const heed_tokenizer *tokenizer, heed_store *store, const char *group,
                                  heed_error *error) {
     char first[NAME_MAX_BYTES], bytes[NAME_MAX_BYTES];
@@ -42,11 +49,14 @@ heed_status heed_tokenizer_write(const heed_tokenizer *tokenizer, heed_store *st
         status = heed_store_write_text(store, group, "kind", heedi_rules_of(tokenizer->kind)->name, error);
     if (status == HEED_OK && tokenizer->n_text < tokenizer->n_vocab)
         status = write_marks(tokenizer, store, group, error);
+    if (status == HEED_OK && tokenizer->bpe)
+        status = write_merges(tokenizer->bpe, store, group, error);
     return status;
 }
 
 static heed_status read_kind(heed_tokenizer_kind *kind, heed_store *store, const char *group, heed_error *error) {
-    static const heed_tokenizer_kind kinds[] = {HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE, HEED_TOKENIZER_WORD};
+    static const heed_tokenizer_kind kinds[] = {HEED_TOKENIZER_CHAR, HEED_TOKENIZER_BYTE, HEED_TOKENIZER_WORD,
+                                                HEED_TOKENIZER_BPE};
     char *name;
     const heed_status status = heed_store_read_text(store, group, "kind", 32, &name, error);
     if (status != HEED_OK)
@@ -120,6 +130,34 @@ static heed_status check_marks(heed_tokenizer *tokenizer, const int32_t *marks, 
     return HEED_OK;
 }
 
+/* Pairs of tokens that there are. */
+static heed_status read_merges(heed_tokenizer *tokenizer, heed_store *store, const char *group, heed_error *error) {
+    char name[NAME_MAX_BYTES];
+    heed_array array;
+    heedi_bpe *bpe = tokenizer->bpe;
+    join(name, group, "merges");
+    heed_status status = heed_store_describe(store, name, &array, error);
+    if (status != HEED_OK)
+        return status;
+    if (array.type != HEED_TYPE_INT32 || array.n_dims != 2 || array.dims[1] != 2 ||
+        array.dims[0] > heedi_bpe_rules.max_vocab)
+        return heed_fail(error, HEED_DATA, "%s: %s: expected int32 in 2 dimensions, at most %zu pairs",
+                         heed_store_path(store), name, heedi_bpe_rules.max_vocab);
+    int32_t *pairs = malloc((2 * array.dims[0] + 1) * sizeof *pairs);
+    if (!pairs)
+        return heed_fail(error, HEED_MEMORY, "%s: no memory for %zu merges", heed_store_path(store), array.dims[0]);
+    status = heed_store_read(store, name, HEED_TYPE_INT32, 2, array.dims, pairs, error);
+    for (size_t m = 0; m < array.dims[0] && status == HEED_OK; m++)
+        for (size_t side = 0; side < 2 && status == HEED_OK; side++)
+            if (pairs[2 * m + side] < 0 || (size_t)pairs[2 * m + side] >= tokenizer->n_text)
+                status = heed_fail(error, HEED_DATA, "%s: %s[%zu][%zu] = %d: expected a token below %zu",
+                                   heed_store_path(store), name, m, side, pairs[2 * m + side], tokenizer->n_text);
+    for (size_t m = 0; m < array.dims[0] && status == HEED_OK; m++)
+        status = heedi_bpe_add(bpe, pairs[2 * m], pairs[2 * m + 1], 0, error);
+    free(pairs);
+    return status;
+}
+
 /* Bytes that n_text tokens of text and n_marks may have. */
 static size_t most_bytes(const heedi_tokenizer_rules *rules, size_t n_text, size_t n_marks) {
     const size_t most = n_text * rules->max_piece + n_marks * MAX_MARK_BYTES;
@@ -153,6 +191,8 @@ static heed_status read_table(heed_tokenizer *tokenizer, heed_store *store, cons
         return status;
     const char *fault = NULL;
     status = check_marks(tokenizer, marks, n_marks, path, group, error);
+    if (status == HEED_OK && tokenizer->bpe)
+        status = read_merges(tokenizer, store, group, error);
     if (status == HEED_OK)
         status = rules->adopt(tokenizer, &token, &fault, error);
     if (fault)

@@ -4,24 +4,30 @@
 #ifndef HEED_DATA_TOKENIZER_RULES_H
 #define HEED_DATA_TOKENIZER_RULES_H
 
+#include "bpe.h"
 #include "heed/tokenizer.h"
 #include "utf8.h"
 #include "words.h"
 
+#define HEEDI_MAX_MARKS 64 /* of a vocabulary */
+
 struct heed_tokenizer {
     heed_tokenizer_kind kind;
-    size_t n_text;     /* tokens that text is cut into; behind them come those that no text has: marks */
-    size_t n_vocab;    /* both */
-    int32_t *first;    /* (n_vocab + 1) */
-    char *bytes;       /* (first[n_vocab]) */
-    int32_t *of_code;  /* characters: (HEEDI_N_CODES) token + 1 of a code point, 0 = none; while learning, 1 = met */
-    heedi_words words; /* words: their numbers are the tokens; while learning, in the order in which they came */
+    size_t n_text;    /* tokens that text is cut into; behind them come those that no text has: marks */
+    size_t n_vocab;   /* both */
+    int32_t *first;   /* (n_vocab + 1) */
+    char *bytes;      /* (first[n_vocab]) */
+    int32_t *of_code; /* characters: (HEEDI_N_CODES) token + 1 of a code point, 0 = none; while learning, 1 = met */
+    heedi_bpe *bpe;   /* byte pairs */
+    heedi_words
+        words; /* words, pieces: their numbers are the tokens; while learning, in the order in which they came */
 };
 
 typedef struct heedi_tokenizer_rules {
     const char *name;            /* as in the config, and in files */
     const char *separator;       /* that decoding puts between two tokens; NULL: nothing */
     size_t max_vocab, max_piece; /* tokens, and bytes a token: what a file may claim */
+    bool learns_first;           /* tokens can be counted only when all is learned: meet counts none */
 
     /* Makes room for learning or for encoding. */
     heed_status (*begin)(heed_tokenizer *tokenizer, heed_error *error);
@@ -45,7 +51,7 @@ typedef struct heedi_tokenizer_rules {
     size_t (*whole)(const char *text, size_t bytes);
 } heedi_tokenizer_rules;
 
-extern const heedi_tokenizer_rules heedi_byte_rules, heedi_char_rules, heedi_word_rules;
+extern const heedi_tokenizer_rules heedi_byte_rules, heedi_char_rules, heedi_word_rules, heedi_bpe_rules;
 const heedi_tokenizer_rules *heedi_rules_of(heed_tokenizer_kind kind);
 
 /* Learning in pieces: begin, meet every piece of every text, settle. Nothing but destroy may follow a failure.

@@ -26,22 +26,9 @@ static size_t next_word(const char *text, size_t bytes, size_t *at) {
     return end - *at;
 }
 
-/* Where the first byte that is not UTF-8 stands; `bytes` when there is none. */
-static size_t ill_formed(const char *text, size_t bytes) {
-    size_t at = 0, length = 1;
-    for (int32_t code; at < bytes && length > 0; at += length)
-        length = heedi_utf8_next(text + at, bytes - at, &code);
-    return at;
-}
-
-static heed_status check_utf8(const heedi_spot *place, const char *text, size_t bytes, heed_error *error) {
-    const size_t at = ill_formed(text, bytes);
-    return at == bytes ? HEED_OK : heedi_utf8_fail(place, text, bytes, at, error);
-}
-
 static heed_status meet(heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,
                         uint64_t *n_tokens, heed_error *error) {
-    heed_status status = check_utf8(place, text, bytes, error);
+    heed_status status = heedi_utf8_check(place, text, bytes, error);
     *n_tokens = 0;
     for (size_t at = 0, length; status == HEED_OK && (length = next_word(text, bytes, &at)) > 0; at += length) {
         size_t number;
@@ -80,7 +67,7 @@ static heed_status adopt(heed_tokenizer *tokenizer, size_t *token, const char **
         *token = t;
         if (length == 0 || next_word(piece, length, &at) != length)
             *fault = "is not one word";
-        else if (ill_formed(piece, length) < length)
+        else if (heedi_utf8_ill_formed(piece, length) < length)
             *fault = "is not text in UTF-8";
         else if (heedi_words_add(&tokenizer->words, piece, length, &number, error) != HEED_OK)
             return HEED_MEMORY;
@@ -94,7 +81,7 @@ static heed_status adopt(heed_tokenizer *tokenizer, size_t *token, const char **
 
 static heed_status encode(const heed_tokenizer *tokenizer, const heedi_spot *place, const char *text, size_t bytes,
                           int32_t *tokens, size_t *n_tokens, heed_error *error) {
-    const heed_status status = check_utf8(place, text, bytes, error);
+    const heed_status status = heedi_utf8_check(place, text, bytes, error);
     if (status != HEED_OK)
         return status;
     size_t n = 0;

@@ -69,6 +69,18 @@ heed_status heedi_utf8_fail(const heedi_spot *start, const char *text, size_t by
     return heed_hint(error, "convert the text to UTF-8, for example with iconv, or use the byte tokenizer");
 }
 
+size_t heedi_utf8_ill_formed(const char *text, size_t bytes) {
+    size_t at = 0, length = 1;
+    for (int32_t code; at < bytes && length > 0; at += length)
+        length = heedi_utf8_next(text + at, bytes - at, &code);
+    return at;
+}
+
+heed_status heedi_utf8_check(const heedi_spot *start, const char *text, size_t bytes, heed_error *error) {
+    const size_t at = heedi_utf8_ill_formed(text, bytes);
+    return at == bytes ? HEED_OK : heedi_utf8_fail(start, text, bytes, at, error);
+}
+
 size_t heedi_utf8_whole(const char *text, size_t bytes) {
     for (size_t back = 1; back <= 3 && back <= bytes; back++) {
         const unsigned char byte = (unsigned char)text[bytes - back];

@@ -26,6 +26,10 @@ size_t heedi_utf8_next(const char *text, size_t bytes, int32_t *code);
 /* Fills error for the ill-formed bytes at the front of text + at. Returns HEED_DATA. */
 heed_status heedi_utf8_fail(const heedi_spot *start, const char *text, size_t bytes, size_t at, heed_error *error);
 
+/* Where the first byte that is not UTF-8 stands; `bytes` when there is none. check fails there with HEED_DATA. */
+size_t heedi_utf8_ill_formed(const char *text, size_t bytes);
+heed_status heedi_utf8_check(const heedi_spot *start, const char *text, size_t bytes, heed_error *error);
+
 /* The length of text without a code point at its end of which bytes are still to come (at most three bytes less). */
 size_t heedi_utf8_whole(const char *text, size_t bytes);
 

@@ -30,15 +30,16 @@ heed_status heedi_data_prepare(heedi_run *run, heed_error *error) {
         return error->status;
     const char *text = config->data.text;
     bool matches;
-    heed_status status =
-        heed_corpus_matches(path, &text, 1, config->data.tokenizer, config->data.valid_share, &matches, error);
+    heed_status status = heed_corpus_matches_vocab(path, &text, 1, config->data.tokenizer, (size_t)config->data.vocab,
+                                                   config->data.valid_share, &matches, error);
     if (status != HEED_OK || matches)
         return status;
     if (config->data.store[0] && access(path, F_OK) == 0) { /* other runs may need it as it is */
         heed_fail(error, HEED_DATA, "data.store = %s: holds other tokens than data.text = %s gives", path, text);
         return heed_hint(error, "leave data.text empty to use the store as it is, or remove it to have it made anew");
     }
-    status = heed_corpus_prepare(path, &text, 1, config->data.tokenizer, config->data.valid_share, error);
+    status = heed_corpus_prepare_vocab(path, &text, 1, config->data.tokenizer, (size_t)config->data.vocab,
+                                       config->data.valid_share, error);
     if (status == HEED_OK)
         heed_say(HEED_INFO, "prepared %s from %s", path, text);
     return status;

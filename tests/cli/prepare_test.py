@@ -3,6 +3,7 @@
 import os
 
 from program import SOURCE, Case, fresh, heed, main
+from tiny import train
 
 TEXT = "Call me Ishmael. Some years ago, never mind how long precisely.\n" * 20
 
@@ -27,6 +28,30 @@ class Prepare(Case):
     def test_options_are_followed(self):
         result = self.expect_success(self.prepare("story.txt", "-t", "byte", "-v", "0.5", "--output", "other.h5"))
         self.assertRegex(result.out, rf"^other.h5: {len(TEXT) // 2} .* {len(TEXT) // 2} .* 256 in the")
+
+    def test_byte_pairs(self):
+        result = self.expect_success(self.prepare("story.txt", "-t", "bpe", "--vocab", "290"))
+        numbers = [int(word) for word in result.out.split() if word.isdigit()]
+        self.assertEqual(numbers[2], 290)
+        self.assertLess(numbers[0] + numbers[1], len(TEXT) / 2)
+        for arguments in (["--vocab", "300"], ["-t", "bpe"]):
+            self.expect_fault(self.prepare("story.txt", "-f", "--gpt2", "here", *arguments), 64,
+                              "prepare: --gpt2 and --(vocab|tokenizer) exclude each other")
+        self.expect_fault(self.prepare("story.txt", "-f", "--gpt2", "here"), 66, "here/encoder.json: No such file")
+        self.expect_fault(self.prepare("story.txt", "-f", "-t", "bpe", "-n", "255"), 78, "data.vocab = 255: expected a")
+
+    def test_training_prepares_byte_pairs_and_goes_on_with_them(self):
+        settings = ["data.tokenizer=bpe", "data.vocab=300", "train.schedule=constant"]
+        self.expect_success(train(fresh("pairs"), *settings, "train.steps=10"))
+        self.assertIn("vocabulary of 300", self.expect_success(train("pairs", *settings, ranks=2)).err)
+        self.expect_success(train(fresh("whole"), *settings))
+        lines = []
+        for run in ("pairs", "whole"):
+            with open(f"{run}/metrics.jsonl") as file:
+                lines.append(file.read())
+        self.assertEqual(*lines)
+        self.expect_success(heed("generate", "pairs", "--prompt", "The cat", "--tokens", "20"))
+        self.expect_success(heed("eval", "pairs", "--text", "text.txt"))
 
     def test_one_rank_writes(self):
         alone = self.expect_success(self.prepare("story.txt", "-o", "one.h5"))
