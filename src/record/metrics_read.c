@@ -19,11 +19,14 @@ static double number(const json_t *object, const char *key) {
 static heed_status add_point(heed_curve *curve, const json_t *line, heed_error *error) {
     const size_t n = curve->n_points + 1;
     uint64_t *step = realloc(curve->step, n * sizeof *step);
-    curve->step = step ? step : curve->step;
+    if (step)
+        curve->step = step;
     double *loss = realloc(curve->loss, n * sizeof *loss);
-    curve->loss = loss ? loss : curve->loss;
+    if (loss)
+        curve->loss = loss;
     double *accuracy = realloc(curve->accuracy, n * sizeof *accuracy);
-    curve->accuracy = accuracy ? accuracy : curve->accuracy;
+    if (accuracy)
+        curve->accuracy = accuracy;
     if (!step || !loss || !accuracy)
         return heed_fail(error, HEED_MEMORY, "metrics: out of memory");
     step[n - 1] = (uint64_t)json_integer_value(json_object_get(line, "step"));
