@@ -108,15 +108,25 @@ static void damage_bytes(damager *d) {
     free(bytes);
 }
 
+/* Where the first object header behind the root's starts. HDF5 keeps a checksum of each; of plain numbers it keeps
+ * none.
+ */
+static size_t second_header(const unsigned char *bytes, size_t n) {
+    enum { ROOT = 48 };
+    const unsigned char *found = memmem(bytes + ROOT + 4, n - ROOT - 4, "OHDR", 4);
+    MUST(found ? 0 : -1);
+    return (size_t)(found - bytes);
+}
+
 /* Content of the damager's choice with a right trailer. */
 static void damage_under_a_right_digest(damager *d) {
     size_t n;
     unsigned char *good = slurp(d->good, &n), *bytes = malloc(n);
     static const char *const names[] = {"is no HDF5 under a right digest", "has a broken superblock",
-                                        "has a broken root", "has broken bytes in the middle"};
+                                        "has a broken root", "has a broken object header"};
     for (int kind = 0; kind < 4; kind++) {
         memcpy(bytes, good, n);
-        const size_t from[] = {0, 9, 48, n / 2}, count[] = {8, 12, 64, 64};
+        const size_t from[] = {0, 9, 48, second_header(good, n)}, count[] = {8, 12, 64, 64};
         for (size_t i = 0; i < count[kind]; i++)
             bytes[from[kind] + i] ^= 0xa5;
         spill(d->bad, bytes, n - HEEDI_TRAILER_BYTES);
