@@ -235,7 +235,7 @@ static heed_status make_piece(heedi_words *pieces, int32_t left, int32_t right, 
 
 static heed_status begin(learner *l, heedi_words *pieces, heed_error *error) {
     const heedi_words *words = l->words;
-    size_t number;
+    size_t number = 0;
     heed_status status = HEED_OK;
     for (int byte = 0; byte < 256 && status == HEED_OK; byte++)
         status = heedi_words_add(pieces, &(char){(char)byte}, 1, &number, error);
