@@ -13,14 +13,6 @@ static heed_tokenizer *learned(const char *text, size_t bytes, size_t vocab) {
     return tokenizer;
 }
 
-static void expect_piece(const heed_tokenizer *tokenizer, int32_t token, const char *expected) {
-    size_t bytes;
-    const char *piece = heed_tokenizer_piece(tokenizer, token, &bytes);
-    assert_non_null(piece);
-    assert_int_equal(bytes, strlen(expected));
-    assert_memory_equal(piece, expected, bytes);
-}
-
 /* The byte's name in GPT-2's files, as its source defines it. */
 static size_t name_of_byte(int byte, char *name) {
     int code = byte, n_before = 0;

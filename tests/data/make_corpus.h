@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "heed/corpus.h"
+#include "heed/tokenizer.h"
 
 static inline void write_bytes(const char *path, const void *bytes, size_t n) {
     FILE *file = fopen(path, "wb");
@@ -82,6 +83,14 @@ static inline char *text_of(heed_corpus *corpus, heed_split split, size_t *n_byt
     *n_bytes = used;
     free(tokens);
     return text;
+}
+
+static inline void expect_piece(const heed_tokenizer *tokenizer, int32_t token, const char *expected) {
+    size_t bytes;
+    const char *piece = heed_tokenizer_piece(tokenizer, token, &bytes);
+    assert_non_null(piece);
+    assert_int_equal(bytes, strlen(expected));
+    assert_memory_equal(piece, expected, bytes);
 }
 
 #endif

@@ -12,14 +12,6 @@ static heed_tokenizer *learned(const char *text) {
     return tokenizer;
 }
 
-static void expect_piece(const heed_tokenizer *tokenizer, int32_t token, const char *expected) {
-    size_t bytes;
-    const char *piece = heed_tokenizer_piece(tokenizer, token, &bytes);
-    assert_non_null(piece);
-    assert_int_equal(bytes, strlen(expected));
-    assert_memory_equal(piece, expected, bytes);
-}
-
 static void words_are_numbered_by_their_bytes(void **state) {
     (void)state;
     heed_error error = HEED_ERROR_INIT;

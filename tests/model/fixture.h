@@ -9,10 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <omp.h>
+
 #include <cmocka.h>
 
 #include "heed/batch.h"
 #include "heed/config.h"
+#include "heed/gemm.h"
 #include "heed/gradient.h"
 #include "heed/model.h"
 #include "heed/params.h"
@@ -33,6 +36,14 @@ static inline heed_config small_config(void) {
     config.model.init = HEED_INIT_GPT2;
     config.model.init_std = 0.02;
     return config;
+}
+
+/* Products are made ready for a number of threads: it may only change while they are closed. */
+static inline void test_set_threads(int n_threads) {
+    heed_error error = HEED_ERROR_INIT;
+    heed_gemm_close();
+    omp_set_num_threads(n_threads);
+    assert_int_equal(heed_gemm_open(heed_gemm_best(), n_threads, &error), HEED_OK);
 }
 
 /* A number in [0, 1) for a place in a test. */

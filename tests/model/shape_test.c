@@ -1,6 +1,4 @@
 /* Gradients and losses have the same bits for any deal of grains to ranks and any number of threads. */
-#include <omp.h>
-
 #include "fixture.h"
 #include "heed/gemm.h"
 
@@ -73,13 +71,6 @@ static void compute(outcome *out, const heed_config *config, const test_batch *w
     heed_model_destroy(model);
 }
 
-static void set_threads(int n_threads) {
-    heed_error error = HEED_ERROR_INIT;
-    heed_gemm_close();
-    omp_set_num_threads(n_threads);
-    assert_int_equal(heed_gemm_open(heed_gemm_best(), n_threads, &error), HEED_OK);
-}
-
 static void bits_depend_on_neither_ranks_nor_threads(void **state) {
     (void)state;
     static test_batch whole;
@@ -90,10 +81,10 @@ static void bits_depend_on_neither_ranks_nor_threads(void **state) {
         heed_params *params;
         assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
         outcome one;
-        set_threads(1);
+        test_set_threads(1);
         compute(&one, &config, &whole, 1);
         for (int threads = 1; threads <= 3 - tied; threads++) {
-            set_threads(threads); /* more of them than cores crawl through BLIS's barriers: few runs must do */
+            test_set_threads(threads); /* more of them than cores crawl through BLIS's barriers: few runs must do */
             for (size_t ranks = 1; ranks <= N_GRAINS / (size_t)threads; ranks += threads == 1 ? 1 : 4) {
                 outcome many;
                 compute(&many, &config, &whole, ranks);
@@ -121,7 +112,7 @@ static void bits_do_not_depend_on_recomputation(void **state) {
     heed_config config = shape_config(true);
     config.model.layers = 3;
     make_batch(&whole);
-    set_threads(1);
+    test_set_threads(1);
     outcome kept;
     size_t bytes[3];
     for (int recompute = HEED_RECOMPUTE_NONE; recompute <= HEED_RECOMPUTE_BLOCK; recompute++) {
@@ -161,7 +152,7 @@ static void bits_do_not_depend_on_the_classifiers_blocks(void **state) {
     test_batch_fill(&whole, mixed, 2, VOCAB, true, 12);
     heed_params *params;
     assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
-    set_threads(1);
+    test_set_threads(1);
     outcome one, many;
     compute(&one, &config, &whole, 1);
     for (size_t ranks = 2; ranks <= whole.n_grains; ranks++) {

@@ -2,7 +2,6 @@
  * of ranks and threads, a cache that changes nothing, weights that an observer can recompute; and what each of them
  * must not see. */
 #include <math.h>
-#include <omp.h>
 
 #include "fixture.h"
 #include "heed/gemm.h"
@@ -180,13 +179,6 @@ static void later_tokens_change_nothing_earlier(void **state) {
         }
 }
 
-static void set_threads(int n_threads) {
-    heed_error error = HEED_ERROR_INIT;
-    heed_gemm_close();
-    omp_set_num_threads(n_threads);
-    assert_int_equal(heed_gemm_open(heed_gemm_best(), n_threads, &error), HEED_OK);
-}
-
 static void same_bits_for_any_ranks_and_threads(void **state) {
     (void)state;
     static test_batch batch;
@@ -199,10 +191,10 @@ static void same_bits_for_any_ranks_and_threads(void **state) {
         const size_t room = heed_model_params(model)->n_gradient * sizeof(real);
         heed_model_destroy(model);
         real *one = malloc(room), *other = malloc(room);
-        set_threads(1);
+        test_set_threads(1);
         gradient_of(one, &config, &batch, 1);
         for (size_t ranks = 1; ranks <= 4; ranks++) {
-            set_threads(ranks == 2 ? 1 : 3);
+            test_set_threads(ranks == 2 ? 1 : 3);
             gradient_of(other, &config, &batch, ranks);
             if (memcmp(one, other, bytes) != 0)
                 fail_msg("%s: other bits for %zu ranks", heed_variants[v].name, ranks);
@@ -210,7 +202,7 @@ static void same_bits_for_any_ranks_and_threads(void **state) {
         free(one);
         free(other);
     }
-    set_threads(1);
+    test_set_threads(1);
 }
 
 static void the_cache_changes_nothing(void **state) {
