@@ -5,37 +5,16 @@
  *
  * Where the total lies: the owner completes the tree block by block and puts the total where its own first partial sum
  * of the block was. Nobody else ever reads that place. With one rank it is there from the start and nothing moves. */
-#include "heed/gradsync.h"
+#include "train/gradsync_state.h"
 
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "heed/arena.h"
 #include "heed/multiversion.h"
 #include "heed/optimizer.h"
 #include "heed/stage.h"
-#include "train/gradsync_plan.h"
-
-struct heed_gradsync {
-    heed_comm *comm;
-    const heed_config *config;
-    const heed_params *params;
-    heed_gradient *gradient;
-    heedi_plan plan;
-    heed_arena arena;
-    real *m, *v;             /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
-    unsigned char *received; /* partial sums of other ranks */
-    double *block_sum;       /* (blocks of the parameter arena) sums of squares */
-    real *scratch;           /* (threads, levels, HEED_BLOCK) inner nodes of the tree */
-    int n_threads;
-    size_t n_levels;
-    heed_exchange *exchanges; /* (buckets, waves) */
-    size_t *pending;          /* (buckets) tensors that are not ready yet */
-    size_t n_started;         /* buckets under way, counted from the last one */
-    heed_error error;         /* of an exchange that was started during backward */
-};
 
 /* ---- exchange ------------------------------------------------------------------------------------------------- */
 
@@ -128,13 +107,9 @@ static const real *node_sum(tree_walk *walk, heed_node node, size_t level) {
     return sum;
 }
 
-static real *total_of(heed_gradsync *sync, const heedi_bucket *bucket) {
-    return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
-}
-
 static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
     HEED_IN_STAGE(TREE);
-    real *total = total_of(sync, bucket);
+    real *total = heedi_gradsync_total(sync, bucket);
 #pragma omp parallel for schedule(static) num_threads(sync->n_threads)
     for (size_t block = 0; block < bucket->own_count; block += HEED_BLOCK) {
         real *scratch = sync->scratch + (size_t)omp_get_thread_num() * sync->n_levels * HEED_BLOCK;
@@ -150,7 +125,7 @@ static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
     HEED_IN_STAGE(TREE);
     const size_t parameter = tied->parameter + tied->own_first;
     real *total = heed_gradient_partial(sync->gradient, 0) + parameter;
-    const real *more = total_of(sync, tied);
+    const real *more = heedi_gradsync_total(sync, tied);
 #pragma omp parallel for schedule(static) num_threads(sync->n_threads)
     for (size_t block = 0; block < tied->own_count; block += HEED_BLOCK)
         add(total + block, total + block, more + block, HEED_BLOCK);
@@ -179,7 +154,7 @@ static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm
         const heedi_bucket *bucket = &sync->plan.buckets[b];
         if (bucket->tied)
             continue;
-        const real *total = total_of(sync, bucket);
+        const real *total = heedi_gradsync_total(sync, bucket);
         double *block_sum = sync->block_sum + (bucket->parameter + bucket->own_first) / HEED_BLOCK;
 #pragma omp parallel for schedule(static) num_threads(sync->n_threads)
         for (size_t i = 0; i < bucket->own_count / HEED_BLOCK; i++)
@@ -229,74 +204,14 @@ heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scal
         if (bucket->tied)
             continue;
         const size_t first = bucket->parameter + bucket->own_first;
-        heed_optimizer_update(sync->config, sync->params, weights, first, bucket->own_count, total_of(sync, bucket),
-                              sync->m ? sync->m + bucket->moment : NULL, sync->v ? sync->v + bucket->moment : NULL,
-                              scale, learning_rate, step);
+        heed_optimizer_update(sync->config, sync->params, weights, first, bucket->own_count,
+                              heedi_gradsync_total(sync, bucket), sync->m ? sync->m + bucket->moment : NULL,
+                              sync->v ? sync->v + bucket->moment : NULL, scale, learning_rate, step);
         HEED_IN_STAGE(RETURN);
         if (sync->plan.size > 1)
             status = heed_comm_allgather(sync->comm, weights + first, weights + bucket->parameter, bucket->shard_bytes,
                                          bucket->shard_offset, error);
     }
-    return status;
-}
-
-/* ---- whole arenas on rank 0 ----------------------------------------------------------------------------------- */
-
-/* shard_of(bucket) is offset from `shards`: either packed (moments) or at its place in a gradient arena. */
-static heed_status gather(heed_gradsync *sync, const real *shards, bool packed, real *whole, heed_error *error) {
-    heed_status status = HEED_OK;
-    for (size_t b = 0; b < sync->plan.n_buckets && status == HEED_OK; b++) {
-        const heedi_bucket *bucket = &sync->plan.buckets[b];
-        if (bucket->tied)
-            continue;
-        const real *mine = shards + (packed ? bucket->moment : bucket->parameter + bucket->own_first);
-        status = heed_comm_gather(sync->comm, mine, bucket->own_count * sizeof(real),
-                                  whole ? whole + bucket->parameter : NULL, bucket->shard_bytes, bucket->shard_offset,
-                                  0, error);
-    }
-    return status;
-}
-
-heed_status heed_gradsync_gather_moments(heed_gradsync *sync, real *m, real *v, heed_error *error) {
-    heed_status status = sync->m ? gather(sync, sync->m, true, m, error) : HEED_OK;
-    if (status == HEED_OK && sync->v)
-        status = gather(sync, sync->v, true, v, error);
-    return status;
-}
-
-heed_status heed_gradsync_gather_gradient(heed_gradsync *sync, real *gradient, heed_error *error) {
-    return gather(sync, heed_gradient_partial(sync->gradient, 0), false, gradient, error);
-}
-
-static heed_status scatter(heed_gradsync *sync, const real *whole, real *shards, heed_error *error) {
-    const heedi_plan *plan = &sync->plan;
-    size_t *from_root = calloc((size_t)plan->size, sizeof *from_root);
-    heed_error failed = HEED_ERROR_INIT;
-    if (!from_root)
-        heed_fail(&failed, HEED_MEMORY, "optimizer moments: out of memory for %d ranks", plan->size);
-    heed_status status = heed_comm_agree(sync->comm, &failed);
-    for (size_t b = 0; b < plan->n_buckets && status == HEED_OK; b++) {
-        const heedi_bucket *bucket = &plan->buckets[b];
-        if (bucket->tied)
-            continue;
-        from_root[0] = bucket->own_count * sizeof(real);
-        heed_exchange exchange;
-        status = heed_exchange_start(sync->comm, &exchange, whole ? whole + bucket->parameter : NULL,
-                                     plan->rank == 0 ? bucket->shard_bytes : plan->nothing, bucket->shard_offset,
-                                     shards + bucket->moment, from_root, plan->nothing, &failed);
-        if (status == HEED_OK)
-            status = heed_exchange_wait(sync->comm, &exchange, &failed);
-    }
-    free(from_root);
-    if (status != HEED_OK)
-        *error = failed;
-    return status;
-}
-
-heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, const real *v, heed_error *error) {
-    heed_status status = sync->m ? scatter(sync, m, sync->m, error) : HEED_OK;
-    if (status == HEED_OK && sync->v)
-        status = scatter(sync, v, sync->v, error);
     return status;
 }
 

@@ -1,0 +1,33 @@
+/* What the files of the gradient exchange share. */
+#ifndef HEED_TRAIN_GRADSYNC_STATE_H
+#define HEED_TRAIN_GRADSYNC_STATE_H
+
+#include "heed/arena.h"
+#include "heed/gradsync.h"
+#include "train/gradsync_plan.h"
+
+struct heed_gradsync {
+    heed_comm *comm;
+    const heed_config *config;
+    const heed_params *params;
+    heed_gradient *gradient;
+    heedi_plan plan;
+    heed_arena arena;
+    real *m, *v;             /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
+    unsigned char *received; /* partial sums of other ranks */
+    double *block_sum;       /* (blocks of the parameter arena) sums of squares */
+    real *scratch;           /* (threads, levels, HEED_BLOCK) inner nodes of the tree */
+    int n_threads;
+    size_t n_levels;
+    heed_exchange *exchanges; /* (buckets, waves) */
+    size_t *pending;          /* (buckets) tensors that are not ready yet */
+    size_t n_started;         /* buckets under way, counted from the last one */
+    heed_error error;         /* of an exchange that was started during backward */
+};
+
+/* Where the owner finds the sum over all grains of its shard of the bucket, once the tree is complete. */
+static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket *bucket) {
+    return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
+}
+
+#endif
