@@ -117,19 +117,38 @@ class Run:
     def said(self):
         return (self.folder / "out.txt").read_text(errors="replace")[self.from_byte:]
 
+    def figures(self):
+        """The lines of metrics.jsonl, one a step."""
+        metrics = self.folder / "run/metrics.jsonl"
+        return metrics.read_text().splitlines() if metrics.exists() else []
+
     def lines(self):
         """What heed itself said beside its commentary: the lines of errors."""
         return [line for line in self.said().split("\n") if line.startswith("heed: ")]
 
     def wait_for_step(self, step, seconds=60):
-        """Until the metrics have that step (or the run ended)."""
+        """Until the metrics have that step; False when the run came to its end before it was seen there."""
         metrics = self.folder / "run/metrics.jsonl"
         end = time.monotonic() + seconds
-        while time.monotonic() < end and self.process.poll() is None:
+        while self.process.poll() is None:
             if metrics.exists() and metrics.read_bytes().count(b"\n") >= step:
                 return True
+            check(time.monotonic() < end, f"{self.folder}: no step {step} in {seconds} s")
             time.sleep(0.01)
-        return self.process.poll() is None and fail(f"{self.folder}: no step {step} in {seconds} s")
+        check(self.process.returncode == 0, f"{self.folder}: status {self.process.returncode} before step {step}")
+        return False
+
+    def in_its_steps(self):
+        """rank -> process number of all ranks, once the watchdogs have told each other of them; None when the run came to
+        its end before."""
+        if not self.wait_for_step(5):
+            return None
+        time.sleep(1)
+        ranks = self.rank_processes()
+        if len(ranks) == self.ranks:
+            return ranks
+        check(self.wait() == 0, f"{self.folder}: only the ranks {sorted(ranks)} are seen")
+        return None
 
     def wait(self, seconds=120):
         try:
