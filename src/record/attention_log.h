@@ -4,6 +4,7 @@
 
 #include "heed/attention_log.h"
 #include "heed/store.h"
+#include "record/netcdf.h"
 
 #define HEEDI_LOG_KIND "attention log"
 #define HEEDI_LOG_FORMAT 1
@@ -26,15 +27,8 @@ typedef enum heedi_log_id {
     HEEDI_LOG_N
 } heedi_log_id;
 
-typedef struct heedi_log_array {
-    const char *name;
-    heed_type type;
-    const char *dims; /* a letter each: step, probe, layer, head, query, key, byte */
-    const char *units;
-    const char *meaning;
-} heedi_log_array;
-
-extern const heedi_log_array heedi_log_table[HEEDI_LOG_N];
+/* Axes: step, probe, layer, head, query, key, byte. */
+extern const heedi_netcdf_array heedi_log_table[HEEDI_LOG_N];
 
 typedef struct heedi_log_sizes {
     size_t steps, probes, layers, heads, time, bytes;

@@ -24,7 +24,7 @@ typedef struct merge {
 } merge;
 
 static bool has_steps(heedi_log_id id) {
-    return heedi_log_table[id].dims[0] == 's';
+    return heedi_log_table[id].axes[0] == 's';
 }
 
 static heed_status no_memory(const heed_store *in, heed_error *error) {
@@ -57,7 +57,7 @@ static heed_status begin(merge *m, heed_store *in, size_t n_steps, heed_error *e
     m->all = m->one;
     m->all.steps = n_steps;
     for (int id = 0; id < HEEDI_LOG_N && status == HEED_OK; id++) {
-        const heedi_log_array *array = &heedi_log_table[id];
+        const heedi_netcdf_array *array = &heedi_log_table[id];
         size_t dims[HEED_STORE_MAX_DIMS], n;
         int n_dims = heedi_log_shape(dims, &n, (heedi_log_id)id, &m->one);
         const size_t bytes = heed_bytes(n, heed_type_bytes(array->type));
@@ -85,7 +85,7 @@ static heed_status begin(merge *m, heed_store *in, size_t n_steps, heed_error *e
 
 /* One array of one file. */
 static heed_status take(merge *m, heed_store *in, heedi_log_id id, size_t row, heed_error *error) {
-    const heedi_log_array *array = &heedi_log_table[id];
+    const heedi_netcdf_array *array = &heedi_log_table[id];
     size_t dims[HEED_STORE_MAX_DIMS], n;
     const int n_dims = heedi_log_shape(dims, &n, id, &m->one);
     const heed_status status = heed_store_read(in, array->name, array->type, n_dims, dims, m->buffer, error);

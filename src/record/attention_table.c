@@ -1,10 +1,7 @@
-#include <stdio.h>
-#include <string.h>
-
 #include "heed/attention_log.h"
 #include "record/attention_log.h"
 
-const heedi_log_array heedi_log_table[HEEDI_LOG_N] = {
+const heedi_netcdf_array heedi_log_table[HEEDI_LOG_N] = {
     {"step", HEED_TYPE_INT64, "s", "1", "training steps done"},
     {"probe", HEED_TYPE_INT64, "p", "1", "number of the probe sequence"},
     {"layer", HEED_TYPE_INT64, "l", "1", "number of the layer, from the input"},
@@ -27,7 +24,7 @@ const heedi_log_array heedi_log_table[HEEDI_LOG_N] = {
 
 int heedi_log_shape(size_t dims[HEED_STORE_MAX_DIMS], size_t *n_elements, heedi_log_id id,
                     const heedi_log_sizes *sizes) {
-    const char *letters = heedi_log_table[id].dims;
+    const char *letters = heedi_log_table[id].axes;
     int n_dims = 0;
     *n_elements = 1;
     for (; letters[n_dims]; n_dims++) {
@@ -48,40 +45,6 @@ bool heedi_log_deflates(heedi_log_id id) {
     return id >= HEEDI_LOG_MAP && id < HEEDI_LOG_STATISTIC;
 }
 
-/* The coordinate that a letter stands for is the array with this letter alone as its dimensions. */
-static const char *scale_of(char letter) {
-    for (int id = HEEDI_LOG_STEP; id <= HEEDI_LOG_BYTE; id++)
-        if (heedi_log_table[id].dims[0] == letter)
-            return heedi_log_table[id].name;
-    return NULL;
-}
-
-static heed_status annotate_array(heed_store *store, heedi_log_id id, heed_error *error) {
-    const heedi_log_array *array = &heedi_log_table[id];
-    heed_status status = heed_store_write_text(store, array->name, "long_name", array->meaning, error);
-    if (status == HEED_OK)
-        status = heed_store_write_text(store, array->name, "units", array->units, error);
-    if (status == HEED_OK && heedi_log_deflates(id)) /* what xarray shall take as coordinates, not as data */
-        status =
-            heed_store_write_text(store, array->name, "coordinates", "probe_length token target token_text", error);
-    if (status == HEED_OK && array->type == HEED_TYPE_CHAR) /* by which xarray and netCDF know UTF-8 */
-        status = heed_store_write_text(store, array->name, "_Encoding", "utf-8", error);
-    for (int d = 0; id > HEEDI_LOG_BYTE && array->dims[d] && status == HEED_OK; d++)
-        status = heed_store_attach_scale(store, array->name, d, scale_of(array->dims[d]), error);
-    return status;
-}
-
-/* A dimension without values: netCDF knows it by this text, 53 letters and the length in 10. */
-static heed_status make_plain_dimension(heed_store *store, heedi_log_id id, heed_error *error) {
-    char label[80];
-    heed_array array;
-    const heed_status status = heed_store_describe(store, heedi_log_table[id].name, &array, error);
-    if (status != HEED_OK)
-        return status;
-    snprintf(label, sizeof label, "This is a netCDF dimension but not a netCDF variable.%10zu", array.dims[0]);
-    return heed_store_make_scale(store, heedi_log_table[id].name, label, error);
-}
-
 heed_status heedi_log_annotate(heed_store *store, const char *config_text, heed_error *error) {
     heed_status status = heed_store_write_kind(store, HEEDI_LOG_KIND, HEEDI_LOG_FORMAT, error);
     if (status == HEED_OK)
@@ -90,11 +53,11 @@ heed_status heedi_log_annotate(heed_store *store, const char *config_text, heed_
         status = heed_store_write_text(store, "/", "title", "What the attention of a transformer learns", error);
     if (status == HEED_OK)
         status = heed_store_write_text(store, "/", "config", config_text, error);
-    for (int id = HEEDI_LOG_STEP; id <= HEEDI_LOG_KEY && status == HEED_OK; id++)
-        status = heed_store_make_scale(store, heedi_log_table[id].name, heedi_log_table[id].name, error);
     if (status == HEED_OK)
-        status = make_plain_dimension(store, HEEDI_LOG_BYTE, error);
-    for (int id = 0; id < HEEDI_LOG_N && status == HEED_OK; id++)
-        status = annotate_array(store, (heedi_log_id)id, error);
+        status = heedi_netcdf_annotate(store, heedi_log_table, HEEDI_LOG_N, HEEDI_LOG_MAP, error);
+    for (int id = HEEDI_LOG_MAP; id < HEEDI_LOG_STATISTIC && status == HEED_OK;
+         id++) /* what xarray shall take as coordinates, not as data */
+        status = heed_store_write_text(store, heedi_log_table[id].name, "coordinates",
+                                       "probe_length token target token_text", error);
     return status;
 }

@@ -18,6 +18,7 @@
 #include "heed/checkpoint.h"
 #include "heed/corpus.h"
 #include "heed/params.h"
+#include "heed/probe_file.h"
 #include "heed/tokenizer.h"
 
 typedef struct reader {
@@ -267,11 +268,59 @@ static void damaged_attention_logs(void **state) {
     check_reader("sound-log.h5", LOG_STEP, merge_log, tolerated);
 }
 
+/* --- probe ------------------------------------------------------------------------------------------------------ */
+
+static void make_probe(void) {
+    const heed_probe_sizes sizes = {
+        .sites = 2, .heads = 2, .windows = 2, .positions = 3, .probes = 2, .time = 3, .bytes = 4};
+    heed_error error = HEED_ERROR_INIT;
+    heed_probe probe;
+    assert_int_equal(heed_probe_alloc(&probe, &sizes, &error), HEED_OK);
+    probe.window[0] = 1, probe.window[1] = 2;
+    probe.config_text = strdup("[model]\n");
+    strcpy(probe.checkpoint, "step-00000007.h5");
+    if (heed_probe_write(&probe, "probe.h5", &error) != HEED_OK)
+        fail_msg("%s", error.message);
+    heed_probe_reset(&probe);
+}
+
+static heed_status read_probe(const char *path, heed_error *error) {
+    heed_probe probe;
+    const heed_status status = heed_probe_read(&probe, path, error);
+    if (status == HEED_OK)
+        heed_probe_reset(&probe);
+    return status;
+}
+
+static void damaged_probes(void **state) {
+    (void)state;
+    static const char *const tolerated[] = {
+        "/ config: is as *",
+        "/ checkpoint: is as *",
+        "/ title: *",
+        "/ Conventions: *",
+        "/ heed_version: *",
+        "/ step: is as high as can be",
+        "/[a-z]* [A-Za-z_]*: *", /* attributes of arrays are for xarray and people */
+        "/[!hkpqsw]*: * badly",  /* measured numbers may be any; coordinates and what counts may not */
+        "/p[!or]*: * badly",
+        "/position_*: * badly",
+        "/pre*: * badly",
+        "/se*: * badly",
+        "/span*: * badly",
+        "/window_*: * badly",
+        NULL,
+    };
+    make_probe();
+    check_reader("probe.h5", "damaged.h5", read_probe, tolerated);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_token_stores),
         cmocka_unit_test(damaged_checkpoints),
         cmocka_unit_test(damaged_attention_logs),
+        cmocka_unit_test(damaged_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
