@@ -33,8 +33,9 @@ typedef struct heed_attention_view {
     const real *query, *key, *value; /* after rotary positions, if any */
     const heed_attention *how;       /* how weights come of them, and the strides; without dropout */
     const heed_batch *batch;         /* whose rows these are */
-    const real *output;              /* (rows, width) */
-    const real *d_output;            /* gradient of the summed (not averaged) loss; NULL in an EVAL pass */
+    real *output;         /* (rows, width): in an EVAL pass what the observer writes here is what the rest of the
+                             model gets, which makes it an intervention; in others it only looks */
+    const real *d_output; /* gradient of the summed (not averaged) loss; NULL in an EVAL pass */
 } heed_attention_view;
 typedef void heed_attention_observer(void *context, const heed_attention_view *view);
 
