@@ -55,6 +55,9 @@ heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, con
                                 heed_error *error);
 void heed_batcher_destroy(heed_batcher *batcher);
 
+/* Whether the data comes with sources just when a model of this configuration reads them. Errors: HEED_CONFIG. */
+heed_status heed_batcher_check(const heed_batcher *batcher, const heed_config *config, heed_error *error);
+
 /* The most rows that a sequence can have (at most shape->time), and its source (0: there are none). Cannot fail. */
 size_t heed_batcher_time(const heed_batcher *batcher);
 size_t heed_batcher_source_time(const heed_batcher *batcher);

@@ -18,7 +18,7 @@
 #define HEED_PATH_MAX 1024
 #define HEED_CONFIG_MAX_FIELDS 128
 
-typedef enum heed_model_kind { HEED_DECODER } heed_model_kind;
+typedef enum heed_model_kind { HEED_DECODER, HEED_ENCODER_DECODER } heed_model_kind;
 typedef enum heed_attend { /* model.attention; heed/variant.h says what each may use */
                            HEED_ATTEND_SOFTMAX,
                            HEED_ATTEND_UNIFORM,
@@ -37,7 +37,7 @@ typedef enum heed_expected { /* expect.verdict */
                              HEED_EXPECT_CONTEXT
 } heed_expected;
 typedef enum heed_positions { HEED_LEARNED, HEED_SINUSOIDAL, HEED_ROTARY, HEED_NO_POSITIONS } heed_positions;
-typedef enum heed_norm_place { HEED_PRE_NORM } heed_norm_place;
+typedef enum heed_norm_place { HEED_PRE_NORM, HEED_POST_NORM } heed_norm_place;
 typedef enum heed_activation { HEED_GELU, HEED_GELU_TANH, HEED_RELU } heed_activation;
 typedef enum heed_init { HEED_INIT_GPT2, HEED_INIT_XAVIER, HEED_INIT_UNIFORM_FAN_IN } heed_init;
 typedef enum heed_tokenizer_kind {
@@ -78,11 +78,12 @@ typedef struct heed_config {
     } run;
     struct {
         heed_model_kind kind;
-        int64_t layers, heads, width, hidden,
+        int64_t layers, encoder_layers, heads, width, hidden,
             time; /* hidden: feed-forward width, 0 = 4 width; time: context length in tokens */
         heed_attend attention;
         int64_t window; /* tokens; 0 = a quarter of time */
         heed_positions positions;
+        bool scale_embeddings;
         heed_norm_place norm;
         double norm_eps;
         heed_activation activation;
@@ -109,6 +110,7 @@ typedef struct heed_config {
         double peak_lr, final_lr;
         int64_t warmup, decay; /* steps; decay: length of WSD's last phase */
         double clip;           /* 0 = off */
+        double label_smoothing;
         heed_recompute recompute;
         int64_t threads; /* a rank; 0 = cores / ranks on the node */
         double watchdog; /* seconds; 0 = off */
@@ -158,6 +160,9 @@ heed_status heed_config_override(heed_config *config, const char *assignment, he
  * go together, the one that was set more deliberately. Not touched, because they depend on the machine or the folder:
  * train.threads 0, an empty data.store. Errors: HEED_CONFIG. Not collective. */
 heed_status heed_config_resolve(heed_config *config, heed_error *error);
+
+/* Blocks of the encoder: 0 without one. Cannot fail. */
+size_t heed_encoder_layers(const heed_config *config);
 
 /* The configuration as INI text that read_text accepts, every key in table order, numbers with as many digits as give
  * the same bits back. The caller frees it; NULL when memory is short. Not collective. */

@@ -24,7 +24,12 @@ typedef struct heed_model heed_model;
 
 /* What an attention layer did, shown to an observer. All arrays are (rows, width) with heads side by side:
  * head h of row r starts at r * stride + h * head_width, the strides being those of `how`. */
-typedef enum heed_attention_kind { HEED_SELF_ATTENTION } heed_attention_kind;
+typedef enum heed_attention_kind {
+    HEED_SELF_ATTENTION,    /* of the decoder: queries and keys from the batch's rows, causal */
+    HEED_ENCODER_ATTENTION, /* queries and keys from its sources: every token sees all of its source */
+    HEED_CROSS_ATTENTION,   /* queries from its rows, keys and values from their sources */
+    HEED_N_ATTENTION_KINDS
+} heed_attention_kind;
 typedef struct heed_attention_view {
     heed_attention_kind kind;
     size_t layer, heads, head_width;
@@ -40,11 +45,12 @@ typedef struct heed_attention_view {
 typedef void heed_attention_observer(void *context, const heed_attention_view *view);
 
 /* What a model is made for: batches of at most so many rows, rows of sources, and sequences, none of them longer than
- * model.time. */
+ * model.time; and to decode so many hypotheses side by side. */
 typedef struct heed_model_shape {
     size_t vocab;
     size_t source_vocab; /* of an encoder-decoder whose sources have a vocabulary of their own; 0: they share vocab */
     size_t max_rows, max_source_rows, max_sequences;
+    size_t max_hypotheses; /* 0: 1; not for training */
     bool training; /* false leaves out what only a backward pass needs, and makes room for decoding step by step */
 } heed_model_shape;
 
@@ -79,9 +85,10 @@ typedef enum heed_pass {
 void heed_model_forward(heed_model *model, const heed_batch *batch, heed_pass pass);
 
 /* Ends the pass in losses: sequence_loss[s], s local, is the sum in double over its rows of weight * -log p(target), in
- * nats; token_loss (rows) gets the weighted loss of each row, or is NULL. A non-finite loss is for the caller to see.
- * After a PROBE or TRAIN pass it also computes the gradient of the hidden state; with a gradient (else NULL) that of
- * the classifier too: it is the first tensor that becomes ready. */
+ * nats (but for an EVAL pass with train.label_smoothing, see heed/nn/loss.h); token_loss (rows) gets the weighted loss
+ * of each row, or is NULL. A non-finite loss is for the caller to see. After a PROBE or TRAIN pass it also computes the
+ * gradient of the hidden state; with a gradient (else NULL) that of the classifier too: it is the first tensor that
+ * becomes ready. */
 void heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *gradient, double *sequence_loss,
                      real *token_loss);
 
@@ -94,10 +101,19 @@ void heed_model_predict(heed_model *model, const heed_batch *batch, int32_t *bes
  * NULL leaves out those of the parameters; the observer sees attention all the same. */
 void heed_model_backward(heed_model *model, const heed_batch *batch, heed_gradient *gradient);
 
-/* Incremental decoding of one sequence with a key/value cache, by a model created with training = false: clear, then
- * feed tokens one at a time, at most model.time of them. Returns the logits (vocab) of the token that comes next; they
- * belong to the model and hold until the next call. */
-void heed_model_cache_clear(heed_model *model);
-const real *heed_model_next_logits(heed_model *model, int32_t token);
+/* Decoding token by token with key/value caches, by a model created with training = false. Several hypotheses for one
+ * sequence may be decoded side by side, as beam search does.
+ *
+ * decode_begin starts a sequence: caches are emptied, and an encoder-decoder encodes `source` (n_source > 0 tokens),
+ * once for all that follows; without an encoder source is NULL and n_source 0. There is then one hypothesis, without
+ * tokens.
+ *
+ * decode appends one token to every hypothesis, at most model.time times: hypothesis i becomes hypothesis parent[i] of
+ * the call before with token[i] behind it. A parent may be followed by several hypotheses, or by none; parent NULL:
+ * each by itself (the first call: hypothesis 0). Returns the logits (n_hypotheses, vocab) of the token that comes next,
+ * the bits of which do not depend on the other hypotheses; they belong to the model and hold until its next call. Both
+ * allocate nothing, cannot fail, and are not collective. */
+void heed_model_decode_begin(heed_model *model, const int32_t *source, size_t n_source);
+const real *heed_model_decode(heed_model *model, const int32_t *token, const size_t *parent, size_t n_hypotheses);
 
 #endif

@@ -18,7 +18,7 @@ typedef enum heed_tensor_role { /* decides initialisation and weight decay (matr
                                 HEED_ROLE_TABLE,    /* embeddings */
                                 HEED_ROLE_MATRIX,   /* weights (out, in) */
                                 HEED_ROLE_RESIDUAL, /* matrices that write to the residual stream: GPT-2 scales them by
-                                                       1/sqrt(2 layers) */
+                                                       1/sqrt(how many of them there are) */
                                 HEED_ROLE_GAIN,     /* ones */
                                 HEED_ROLE_BIAS      /* zeros */
 } heed_tensor_role;
@@ -47,8 +47,8 @@ typedef struct heed_params {
 
 /* Table of a model. source_vocab: of the sources of an encoder-decoder, 0 when they share the vocabulary of the
  * targets. Tensor starts are 64-byte aligned; a tensor that is tied starts and ends at a HEED_BLOCK bound, so do the
- * rows tied to it. Order: embeddings, blocks from input to output, final norm, output. Ownership: heed_params_destroy.
- */
+ * rows tied to it. Order: embeddings, blocks from input to output, final norm, output; before them the encoder's, whose
+ * names begin with "encoder.". Ownership: heed_params_destroy. */
 heed_status heed_params_create(heed_params **params, const heed_config *config, size_t vocab, size_t source_vocab,
                                heed_error *error);
 void heed_params_destroy(heed_params *params);
@@ -56,10 +56,15 @@ void heed_params_destroy(heed_params *params);
 /* Index of a tensor by name, or -1. */
 int heed_params_find(const heed_params *params, const char *name);
 
-/* Fills a parameter arena by model.init and model.init_std, keyed by (run.seed, tensor index, element):
- *   gpt2            matrices and tables N(0, std), residual matrices N(0, std / sqrt(2 layers))    (Radford et al.
- * 2019) xavier          matrices U(-a, a), a = sqrt(6 / (in + out)); tables N(0, std)                  (Glorot and
- * Bengio 2010) uniform_fan_in  matrices and their biases U(-a, a), a = 1 / sqrt(in), tables N(0, 1): PyTorch's defaults
+/* Fills a parameter arena by model.init and model.init_std, keyed by (run.seed, tensor index, element).
+ *
+ * gpt2: matrices and tables N(0, std), residual matrices N(0, std / sqrt(n)), n the number of branches of the stack: 2
+ * a block, 3 with attention to sources (Radford et al. 2019).
+ *
+ * xavier: matrices U(-a, a), a = sqrt(6 / (in + out)), tables N(0, std) (Glorot and Bengio 2010).
+ *
+ * uniform_fan_in: matrices and their biases U(-a, a), a = 1 / sqrt(in), tables N(0, 1): PyTorch's defaults.
+ *
  * init_std scales what the rule leaves open; gains are 1, other biases 0. */
 void heed_params_init(const heed_params *params, real *weights, const heed_config *config);
 

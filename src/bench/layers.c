@@ -206,7 +206,7 @@ static void classifier_leaf(void *context, real *const *d, size_t first_row, siz
     const size_t width = w->width;
     if (n_rows > HEED_LOSS_BLOCK) {
         heed_classifier_loss(loss, d_x + first_row * width, d[0], w->logits, x + first_row * width, weight, w->token, x,
-                             n_rows, width, w->vocab);
+                             0, n_rows, width, w->vocab);
         return;
     }
     if (first_row >= w->classified) {
@@ -216,7 +216,7 @@ static void classifier_leaf(void *context, real *const *d, size_t first_row, siz
         w->block_first = first_row;
         w->classified = heed_grain_row(&w->ragged, last + 1);
         heed_classifier_loss(loss, d_x + first_row * width, NULL, w->logits, x + first_row * width, weight, w->token, x,
-                             w->classified - first_row, width, w->vocab);
+                             0, w->classified - first_row, width, w->vocab);
     }
     heed_linear_backward_weight(d[0], NULL, x + first_row * width, w->logits + (first_row - w->block_first) * w->vocab,
                                 n_rows, width, w->vocab);

@@ -35,6 +35,8 @@ static heed_status open_data(bench_run *run, size_t vocab, heed_error *error) {
                                     .seed = (uint64_t)config->run.seed};
     if (heed_corpus_of_task(&run->corpus, &settings, error) == HEED_OK)
         heed_batcher_create(&run->trainer.batcher, run->corpus, &shape, error);
+    if (error->status == HEED_OK)
+        heed_batcher_check(run->trainer.batcher, config, error);
     return error->status;
 }
 

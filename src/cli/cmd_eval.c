@@ -122,7 +122,8 @@ static heed_status make_batcher(evaluation *eval, heed_error *error) {
                                     .rank = comm->rank,
                                     .size = comm->size,
                                     .seed = (uint64_t)eval->config.run.seed};
-    return heed_batcher_create(&eval->batcher, eval->corpus, &shape, error);
+    const heed_status status = heed_batcher_create(&eval->batcher, eval->corpus, &shape, error);
+    return status == HEED_OK ? heed_batcher_check(eval->batcher, &eval->config, error) : status;
 }
 
 static heed_status make_model(evaluation *eval, heed_error *error) {
@@ -132,6 +133,7 @@ static heed_status make_model(evaluation *eval, heed_error *error) {
     const size_t n_sequences = own * (size_t)eval->config.train.grain;
     const heed_model_shape shape = {.vocab = (size_t)eval->vocab,
                                     .max_rows = n_sequences * (size_t)eval->config.model.time,
+                                    .max_source_rows = n_sequences * heed_batcher_source_time(eval->batcher),
                                     .max_sequences = n_sequences};
     return heed_model_create(&eval->loaded.model, &eval->config, &shape, error);
 }

@@ -25,14 +25,14 @@ typedef struct writing {
 
 static void feed(writing *text, int32_t token) {
     if (text->n_cached == text->time) {
-        heed_model_cache_clear(text->model);
+        heed_model_decode_begin(text->model, NULL, 0);
         text->n_cached = 0;
         for (size_t i = text->n_tokens - text->time / 2; i < text->n_tokens; i++, text->n_cached++)
-            heed_model_next_logits(text->model, text->token[i]);
+            heed_model_decode(text->model, &text->token[i], NULL, 1);
     }
     text->token[text->n_tokens++] = token;
     text->n_cached++;
-    text->logits = heed_model_next_logits(text->model, token);
+    text->logits = heed_model_decode(text->model, &token, NULL, 1);
 }
 
 static void print_token(const heed_tokenizer *tokenizer, int32_t token) {
@@ -59,7 +59,7 @@ static heed_status write_on(heedi_model *loaded, const int32_t *prompt, size_t n
     }
     if (seen < n_prompt)
         heed_say(HEED_WARNING, "the prompt has %zu tokens; the model sees the last %zu", n_prompt, seen);
-    heed_model_cache_clear(text.model);
+    heed_model_decode_begin(text.model, NULL, 0);
     for (size_t i = 0; echo && i < n_prompt; i++)
         print_token(loaded->tokenizer, prompt[i]);
     for (size_t i = n_prompt - seen; i < n_prompt; i++)

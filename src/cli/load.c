@@ -99,6 +99,7 @@ heed_status heedi_model_open(heedi_model *loaded, const char *place, heed_error 
     if (heedi_model_describe(loaded, place, error) == HEED_OK && heedi_open_engines(NULL, 0, error) == HEED_OK) {
         const heed_model_shape shape = {.vocab = heed_tokenizer_vocab(loaded->tokenizer),
                                         .max_rows = (size_t)loaded->config.model.time,
+                                        .max_source_rows = (size_t)loaded->config.model.time,
                                         .max_sequences = 1};
         if (heed_model_create(&loaded->model, &loaded->config, &shape, error) == HEED_OK)
             heedi_model_read_weights(loaded, error);

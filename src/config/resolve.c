@@ -94,6 +94,24 @@ static heed_status check_network(const heed_config *config, heed_error *error) {
     return heed_hint(error, "try log.attention_every=0");
 }
 
+/* What a variant leaves out is told for tokens that see those before them. */
+static heed_status check_sources(const heed_config *config, heed_error *error) {
+    const heed_attend attention = config->model.attention;
+    if (config->model.kind != HEED_ENCODER_DECODER || attention == HEED_ATTEND_SOFTMAX ||
+        attention == HEED_ATTEND_UNIFORM || attention == HEED_ATTEND_RANDOM)
+        return HEED_OK;
+    clash(config, error, blamed(config, "model.attention", "model.kind"),
+          "only softmax, uniform and random attention are there for an encoder_decoder");
+    return heed_hint(error, "try model.attention=softmax, or model.kind=decoder");
+}
+
+static heed_status check_encoder(const heed_config *config, heed_error *error) {
+    if (config->model.kind == HEED_ENCODER_DECODER || config->model.encoder_layers == 0)
+        return HEED_OK;
+    clash(config, error, blamed(config, "model.encoder_layers", "model.kind"), "a decoder has no encoder");
+    return heed_hint(error, "try model.kind=encoder_decoder, or model.encoder_layers=0");
+}
+
 static heed_status check_rates(const heed_config *config, heed_error *error) {
     const heed_schedule_kind schedule = config->train.schedule;
     const bool uses_final = schedule == HEED_LINEAR || schedule == HEED_COSINE || schedule == HEED_WSD;
@@ -160,6 +178,8 @@ static const struct {
     {check_grain, "train.batch=16 train.grain=3"},
     {check_rotary, "model.positions=rotary model.width=20 model.heads=4"},
     {check_network, "model.attention=mlp model.layers=2"},
+    {check_sources, "model.kind=encoder_decoder model.attention=window"},
+    {check_encoder, "model.kind=decoder model.encoder_layers=2"},
     {check_rates, "train.schedule=cosine train.peak_lr=1e-5 train.final_lr=1e-4"},
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_probes, "log.probes=0"},
@@ -182,6 +202,11 @@ static void name_run(heed_config *config) {
     const char *dot = strrchr(name, '.');
     const int length = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
     snprintf(config->run.dir, sizeof config->run.dir, "runs/%.*s", length > 0 ? length : 4, length > 0 ? name : "heed");
+}
+
+size_t heed_encoder_layers(const heed_config *config) {
+    const int64_t own = config->model.encoder_layers;
+    return config->model.kind == HEED_DECODER ? 0 : (size_t)(own > 0 ? own : config->model.layers);
 }
 
 heed_status heed_config_resolve(heed_config *config, heed_error *error) {

@@ -25,10 +25,13 @@ const heedi_field heedi_fields[] = {
     {INT(run, seed, 1, 0, INT64_MAX), .unit = "",
      .meaning = "of everything random: initial weights, order of the data, dropout"},
 
-    {CHOICE(model, kind, decoder, "decoder"), .unit = "",
-     .meaning = "decoder: each token sees those before it (GPT-2's family)"},
+    {CHOICE(model, kind, decoder, "decoder|encoder_decoder"), .unit = "",
+     .meaning = "decoder: each token sees those before it (GPT-2's family); encoder_decoder: and all of the source that it answers, through "
+                "an encoder (Vaswani et al. 2017); needs data that comes in pairs"},
     {INT(model, layers, 4, 1, 1024), .unit = "",
      .meaning = "transformer blocks, one on top of the other"},
+    {INT(model, encoder_layers, 0, 0, 1024), .unit = "",
+     .meaning = "blocks of the encoder of an encoder_decoder; 0: as many as model.layers"},
     {INT(model, heads, 4, 1, 1024), .unit = "",
      .meaning = "attention heads in each block; they share the width, which must be a multiple of this"},
     {INT(model, width, 128, 1, MAX_SIDE), .unit = "",
@@ -46,8 +49,11 @@ const heedi_field heedi_fields[] = {
     {CHOICE(model, positions, learned, "learned|sinusoidal|rotary|none"), .unit = "",
      .meaning = "how the model knows where a token stands: a learned table, fixed sines (Vaswani et al. 2017), rotated queries and "
                 "keys (Su et al. 2021), or not at all"},
-    {CHOICE(model, norm, pre, "pre"), .unit = "",
-     .meaning = "where layer norm stands: pre, ahead of attention and of the feed-forward layer"},
+    {BOOL(model, scale_embeddings, no), .unit = "",
+     .meaning = "yes: token embeddings are multiplied by the square root of model.width (Vaswani et al. 2017)"},
+    {CHOICE(model, norm, pre, "pre|post"), .unit = "",
+     .meaning = "where layer norm stands. pre: ahead of attention and of the feed-forward layer, and once more at the end (GPT-2); post: "
+                "behind the sum of each with what it read (Vaswani et al. 2017)"},
     {REAL(model, norm_eps, 1e-5, 0, 1), .above_low = true, .unit = "",
      .meaning = "added to the variance in layer norm"},
     {CHOICE(model, activation, gelu, "gelu|gelu_tanh|relu"), .unit = "",
@@ -55,7 +61,8 @@ const heedi_field heedi_fields[] = {
     {REAL(model, dropout, 0, 0, 1), .below_high = true, .unit = "",
      .meaning = "share of values that is set to zero in training"},
     {BOOL(model, tied, yes), .unit = "",
-     .meaning = "yes: the output layer uses the token embedding's weights"},
+     .meaning = "yes: the output layer uses the token embedding's weights, and so does the encoder where sources and targets have one "
+                "vocabulary"},
     {BOOL(model, bias, no), .unit = "",
      .meaning = "yes: linear layers and layer norms have biases"},
     {CHOICE(model, init, gpt2, "gpt2|xavier|uniform_fan_in"), .unit = "",
@@ -119,6 +126,9 @@ const heedi_field heedi_fields[] = {
      .meaning = "length of the last phase of wsd"},
     {REAL(train, clip, 1.0, 0, 1e9), .unit = "",
      .meaning = "longest gradient (norm over all weights); a longer one is scaled down to it; 0: off"},
+    {REAL(train, label_smoothing, 0, 0, 1), .below_high = true, .unit = "",
+     .meaning = "share of the target's probability that is spread over the whole vocabulary in training (Szegedy et al. 2016); evaluation "
+                "goes without"},
     {CHOICE(train, recompute, none, "none|attention|block"), .resumable = true, .unit = "",
      .meaning = "what the backward pass computes again instead of keeping it: nothing, the attention of every block, or whole blocks; "
                 "saves memory, costs time, changes no bit"},

@@ -163,6 +163,18 @@ void heed_batcher_destroy(heed_batcher *batcher) {
     free(batcher);
 }
 
+heed_status heed_batcher_check(const heed_batcher *batcher, const heed_config *config, heed_error *error) {
+    const bool has_sources = batcher->sequences->source_time > 0, wants_them = config->model.kind != HEED_DECODER;
+    if (has_sources == wants_them)
+        return HEED_OK;
+    if (has_sources) {
+        heed_fail(error, HEED_CONFIG, "model.kind = decoder: the data comes in pairs of source and target");
+        return heed_hint(error, "try model.kind=encoder_decoder");
+    }
+    heed_fail(error, HEED_CONFIG, "model.kind = encoder_decoder: the data has no sources");
+    return heed_hint(error, "train on pairs, or with model.kind=decoder");
+}
+
 size_t heed_batcher_time(const heed_batcher *batcher) {
     return batcher->sequences->time;
 }

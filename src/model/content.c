@@ -15,13 +15,13 @@ void heedi_content_place(heedi_content *content, heedi_placer *placer, size_t ro
     content->d_y = training ? heedi_place(placer, rows, width) : NULL;
 }
 
-void heedi_content_forward(const heedi_pass *pass, const real *table) {
+void heedi_content_forward(const heedi_pass *pass, const real *table, real scale) {
     const heedi_content *content = pass->content;
     const size_t width = (size_t)pass->config->model.width;
     const heed_ragged *rows = pass->rows;
     for (size_t c = 0; c < width; c++)
         content->ones[c] = 1;
-    heed_embedding_forward(content->token, pass->batch->token, table, NULL, rows, width, 1);
+    heed_embedding_forward(content->token, pass->token, table, NULL, rows, width, scale);
     heed_norm_forward(content->y, content->mean, content->rstd, content->token, content->ones, NULL, rows->n_rows,
                       width, (real)pass->config->model.norm_eps);
     if (content->d_y)

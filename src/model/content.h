@@ -17,8 +17,8 @@ struct heedi_content {
 
 void heedi_content_place(heedi_content *content, heedi_placer *placer, size_t rows, size_t width, bool training);
 
-/* c of the pass's tokens. table (vocab, width). */
-void heedi_content_forward(const heedi_pass *pass, const real *table);
+/* c of the pass's tokens, whose embeddings are scale * table (vocab, width). */
+void heedi_content_forward(const heedi_pass *pass, const real *table, real scale);
 
 /* d_x += gradient of the token embeddings through c. */
 void heedi_content_backward(const heedi_pass *pass, real *d_x);

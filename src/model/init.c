@@ -1,5 +1,6 @@
 /* Every number is drawn by its own counter, so any thread may fill any part. */
 #include <math.h>
+#include <string.h>
 
 #include "heed/params.h"
 #include "heed/rng.h"
@@ -46,13 +47,21 @@ static size_t fan_in_of_bias(const heed_params *params, size_t tensor) {
     return before->role == HEED_ROLE_MATRIX || before->role == HEED_ROLE_RESIDUAL ? before->dims[1] : 0;
 }
 
+/* How often the stack that a tensor belongs to writes to its stream. */
+static double n_branches(const heed_tensor *tensor, const heed_config *config) {
+    const size_t n_encoder = heed_encoder_layers(config);
+    if (strncmp(tensor->name, "encoder.", 8) == 0)
+        return 2.0 * (double)n_encoder;
+    return (n_encoder > 0 ? 3.0 : 2.0) * (double)config->model.layers;
+}
+
 static void init_gpt2(const heed_params *params, size_t i, real *weights, const heed_config *config) {
     const heed_tensor *tensor = &params->tensors[i];
     const double std = config->model.init_std;
     if (tensor->role == HEED_ROLE_TABLE || tensor->role == HEED_ROLE_MATRIX)
         fill_normal(weights, tensor->size, config, i, std);
     else if (tensor->role == HEED_ROLE_RESIDUAL)
-        fill_normal(weights, tensor->size, config, i, std / sqrt(2.0 * (double)config->model.layers));
+        fill_normal(weights, tensor->size, config, i, std / sqrt(n_branches(tensor, config)));
 }
 
 static void init_xavier(const heed_params *params, size_t i, real *weights, const heed_config *config) {

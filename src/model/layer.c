@@ -9,7 +9,7 @@
 #include "heed/nn/linear.h"
 #include "heed/nn/norm.h"
 
-static void *place(heedi_placer *placer, size_t bytes) {
+void *heedi_place_bytes(heedi_placer *placer, size_t bytes) {
     if (placer->arena)
         return heed_arena_take(placer->arena, bytes);
     if (__builtin_add_overflow(placer->bytes, heed_aligned(bytes), &placer->bytes))
@@ -18,11 +18,11 @@ static void *place(heedi_placer *placer, size_t bytes) {
 }
 
 real *heedi_place(heedi_placer *placer, size_t rows, size_t width) {
-    return place(placer, heed_bytes(heed_bytes(rows, width), sizeof(real)));
+    return heedi_place_bytes(placer, heed_bytes(heed_bytes(rows, width), sizeof(real)));
 }
 
 int32_t *heedi_place_indices(heedi_placer *placer, size_t n) {
-    return place(placer, heed_bytes(n, sizeof(int32_t)));
+    return heedi_place_bytes(placer, heed_bytes(n, sizeof(int32_t)));
 }
 
 static int find(const heed_params *params, const char *layer, const char *part) {
@@ -81,13 +81,23 @@ static void sum_linear(void *context, real *const *d, size_t first_row, size_t n
         memset(d[t], 0, linear->frozen[t] * sizeof(real));
 }
 
-void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
-                           const real *x) {
+static void linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
+                            const real *x, bool add) {
     const heed_ragged *rows = pass->rows;
     linear_leaf leaf = {linear, x, d_y};
     if (pass->gradient)
         heed_gradient_sum(pass->gradient, rows, linear->tensors, linear->n_tensors, sum_linear, &leaf);
-    heed_linear_backward_input(d_x, d_y, linear->weight, rows->n_rows, linear->in, linear->out, false);
+    heed_linear_backward_input(d_x, d_y, linear->weight, rows->n_rows, linear->in, linear->out, add);
+}
+
+void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
+                           const real *x) {
+    linear_backward(pass, linear, d_x, d_y, x, false);
+}
+
+void heedi_linear_backward_add(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
+                               const real *x) {
+    linear_backward(pass, linear, d_x, d_y, x, true);
 }
 
 void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd,

@@ -20,6 +20,7 @@ typedef struct heedi_placer {
 } heedi_placer;
 real *heedi_place(heedi_placer *placer, size_t rows, size_t width);
 int32_t *heedi_place_indices(heedi_placer *placer, size_t n);
+void *heedi_place_bytes(heedi_placer *placer, size_t bytes);
 
 /* Rows of the table of tensors that make up one layer, and where their values lie. bias is NULL without biases. */
 typedef struct heedi_linear {
@@ -36,16 +37,33 @@ typedef struct heedi_norm {
 
 typedef struct heedi_content heedi_content;
 
+/* New tokens of hypotheses that are decoded side by side, all at one place of theirs. */
+typedef struct heedi_new_tokens {
+    size_t position;    /* of the new tokens: so many are cached of every hypothesis */
+    const size_t *slot; /* (rows) of the caches, one a hypothesis */
+} heedi_new_tokens;
+
+/* What attention to the sources reads: what the encoder made of them. */
+typedef struct heedi_memory {
+    const heed_ragged *rows;
+    const real *y;       /* (rows, width) */
+    real *d_y, *d_heads; /* (rows, width): its gradient, summed over the layers; (rows, 2 width): that of one layer's
+                            keys and values; training alone */
+} heedi_memory;
+
 /* What all layers of a pass share. */
 typedef struct heedi_pass {
     const heed_config *config;
     const heed_batch *batch;
-    const heed_ragged *rows; /* of the stream: those of the batch, or of its sources */
+    const heed_ragged *rows;            /* of the stream: those of the batch, or of its sources */
+    const int32_t *token;               /* (rows) */
+    const heedi_new_tokens *new_tokens; /* decoding: a row is the newest token of a hypothesis; else NULL */
     heed_pass kind;
     heed_gradient *gradient;     /* NULL: no parameter gradients */
-    const real *cosines, *sines; /* rotary tables from the first row's position on, or NULL */
+    const real *cosines, *sines; /* rotary tables from the position of a sequence's first row on, or NULL */
     heed_attention_observer *observer;
     void *observer_context;
+    const heedi_memory *memory;   /* or NULL */
     const heedi_content *content; /* tokens without places, for queries and keys; or NULL */
     real *attention_scratch;
     real *branch; /* (rows, width): what a branch adds to the residual stream, and its gradient */
@@ -59,17 +77,23 @@ void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, re
 void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd, const real *x);
 
 /* d_x = gradient through the layer, overwriting (or adding to) d_x; its parameters' gradients go to pass->gradient
- * first, so that a linear layer's d_x may be its x. */
+ * first, so that a linear layer's d_x may be its x, and a norm's d_x its d_y. */
 void heedi_linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
                            const real *x);
+void heedi_linear_backward_add(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
+                               const real *x);
 void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d_x, const real *d_y, const real *x,
                          const real *mean, const real *rstd, bool add);
 
-/* Sites of dropout, which key its masks: the embedding's, then three a block. */
+/* Sites of dropout, which key its masks: the embedding's, then three a block; those of an encoder and of attention to
+ * the sources lie apart. */
 #define HEEDI_DROP_EMBEDDING 0
 #define HEEDI_DROP_WEIGHTS(layer) (1 + 3 * (uint32_t)(layer))
 #define HEEDI_DROP_ATTENTION(layer) (2 + 3 * (uint32_t)(layer))
 #define HEEDI_DROP_MLP(layer) (3 + 3 * (uint32_t)(layer))
+#define HEEDI_DROP_CROSS_WEIGHTS(layer) (0x40000000 + 2 * (uint32_t)(layer))
+#define HEEDI_DROP_CROSS(layer) (0x40000001 + 2 * (uint32_t)(layer))
+#define HEEDI_DROP_ENCODER 0x80000000 /* added to the encoder's */
 
 /* Dropout on x (rows, width) in a TRAIN pass, else nothing. */
 void heedi_drop(const heedi_pass *pass, real *x, uint32_t site);

@@ -95,10 +95,13 @@ void heedi_window_backward(const heedi_pass *pass, const heedi_linear *linear, r
     }
 }
 
-void heedi_window_next(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x, real *cache,
-                       size_t position) {
-    const size_t width = (size_t)pass->config->model.width;
-    memcpy(cache + position * width, x, width * sizeof *x);
-    concatenate(pass->attention_scratch, cache, position, 1, linear->in, width);
-    product(linear, y, pass->attention_scratch, 1);
+void heedi_window_next(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x, real *cache) {
+    const size_t width = (size_t)pass->config->model.width, time = (size_t)pass->config->model.time;
+    const size_t position = pass->new_tokens->position;
+    for (size_t r = 0; r < pass->rows->n_rows; r++) {
+        real *own = cache + pass->new_tokens->slot[r] * time * width;
+        memcpy(own + position * width, x + r * width, width * sizeof *x);
+        concatenate(pass->attention_scratch, own, position, 1, linear->in, width);
+        product(linear, y + r * linear->out, pass->attention_scratch, 1);
+    }
 }

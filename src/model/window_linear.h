@@ -16,8 +16,7 @@ void heedi_window_forward(const heedi_pass *pass, const heedi_linear *linear, re
 void heedi_window_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
                            const real *x);
 
-/* The one new row at `position`, whose x joins those of earlier tokens in cache (time, width). */
-void heedi_window_next(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x, real *cache,
-                       size_t position);
+/* The new row of every hypothesis, whose x joins those of earlier tokens in cache (slots, model.time, width). */
+void heedi_window_next(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x, real *cache);
 
 #endif

@@ -9,21 +9,29 @@
 
 /* Rows [from, to) of a block: the loss, and logits become their own gradient. */
 HEED_MULTIVERSION static void loss_rows(real *loss, real *logits, const int32_t *target, const real *weight_of,
-                                        size_t from, size_t to, size_t vocab) {
+                                        real smoothing, size_t from, size_t to, size_t vocab) {
+    const real others = smoothing / (real)vocab; /* of q on every token */
     for (size_t r = from; r < to; r++) {
         real *row = logits + r * vocab;
         const real w = weight_of[r], at_target = row[target[r]];
+        const real sum = smoothing > 0 ? heedi_sum_row(row, vocab) : 0;
         real log_sum;
         const real scale = w / heedi_exp_row(row, vocab, &log_sum);
         for (size_t v = 0; v < vocab; v++)
             row[v] *= scale;
-        row[target[r]] -= w;
-        loss[r] = w * (log_sum - at_target);
+        row[target[r]] -= w * (1 - smoothing);
+        loss[r] = w * (log_sum - (1 - smoothing) * at_target);
+        if (smoothing > 0) {
+            for (size_t v = 0; v < vocab; v++)
+                row[v] -= w * others;
+            loss[r] -= w * others * sum;
+        }
     }
 }
 
 void heed_classifier_loss(real *loss, real *d_x, real *d_weight, real *logits, const real *x, const real *weight,
-                          const int32_t *target, const real *weight_of, size_t rows, size_t width, size_t vocab) {
+                          const int32_t *target, const real *weight_of, real smoothing, size_t rows, size_t width,
+                          size_t vocab) {
     HEED_IN_STAGE(CLASSIFIER);
     if (rows == 0 && d_weight)
         memset(d_weight, 0, vocab * width * sizeof *d_weight);
@@ -34,7 +42,7 @@ void heed_classifier_loss(real *loss, real *d_x, real *d_weight, real *logits, c
         {
             size_t from, to;
             heedi_share(n, 1, &from, &to);
-            loss_rows(loss + first, logits, target + first, weight_of + first, from, to, vocab);
+            loss_rows(loss + first, logits, target + first, weight_of + first, smoothing, from, to, vocab);
         }
         if (d_x)
             heed_gemm(false, false, n, width, vocab, 1, logits, vocab, weight, width, 0, d_x + first * width, width);

@@ -25,4 +25,13 @@ HEEDI_INLINE real heedi_exp_row(real *x, size_t n, real *log_sum) {
     return sum;
 }
 
+/* The sum of a row, lane by lane. */
+HEEDI_INLINE real heedi_sum_row(const real *x, size_t n) {
+    real lane[HEEDI_LANES] = {0};
+    for (size_t i = 0; i < n; i += HEEDI_LANES)
+        for (size_t l = 0; l < HEEDI_LANES && l < n - i; l++)
+            lane[l] += x[i + l];
+    return heedi_fold(lane);
+}
+
 #endif

@@ -91,6 +91,8 @@ heed_status heedi_data_open(heedi_run *run, heed_error *error) {
                                     .seed = (uint64_t)config->run.seed};
     status = heed_batcher_create(&run->trainer.batcher, run->corpus, &shape, error);
     if (status == HEED_OK)
+        status = heed_batcher_check(run->trainer.batcher, config, error);
+    if (status == HEED_OK)
         say_what_it_is(run, path);
     return status;
 }

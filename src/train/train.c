@@ -32,13 +32,19 @@ static heed_status create_model(heedi_run *run, heed_error *error) {
     const heed_config *config = run->config;
     const size_t rank = (size_t)run->comm->rank, size = (size_t)run->comm->size;
     const size_t grain = (size_t)config->train.grain, n_grains = (size_t)config->train.batch / grain;
-    const heed_ragged *probes = &run->look.probes.rows;
+    const heed_ragged *probes = &run->look.probes.rows, *sources = &run->look.probes.source;
     size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
     size_t n_rows = n_sequences * (size_t)config->model.time;
+    size_t n_source = n_sequences * heed_batcher_source_time(run->trainer.batcher);
     n_sequences = n_sequences > probes->n_sequences ? n_sequences : probes->n_sequences;
     n_rows = n_rows > probes->n_rows ? n_rows : probes->n_rows;
+    n_source = n_source > sources->n_rows ? n_source : sources->n_rows;
     const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
-    const heed_model_shape shape = {.vocab = vocab, .max_rows = n_rows, .max_sequences = n_sequences, .training = true};
+    const heed_model_shape shape = {.vocab = vocab,
+                                    .max_rows = n_rows,
+                                    .max_source_rows = n_source,
+                                    .max_sequences = n_sequences,
+                                    .training = true};
     return heed_model_create(&run->trainer.model, config, &shape, error);
 }
 

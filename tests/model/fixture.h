@@ -61,6 +61,8 @@ typedef struct test_batch {
     uint32_t sequence[64];
     int32_t token[2048], target[2048];
     real weight[2048];
+    size_t first_source[65];
+    int32_t source[2048];
     heed_batch batch;
 } test_batch;
 
@@ -104,6 +106,24 @@ static inline void test_batch_fill(test_batch *made, const size_t *lengths, size
                                .n_global = made->n_sequences,
                                .weight_total = total,
                                .step = 7};
+}
+
+/* Gives every sequence of the batch a source of the given length (each > 0), of random tokens below vocab. */
+static inline void test_batch_add_sources(test_batch *made, const size_t *lengths, size_t vocab, uint32_t site) {
+    size_t longest = 0;
+    for (size_t s = 0; s < made->n_sequences; s++) {
+        made->first_source[s + 1] = made->first_source[s] + lengths[s];
+        longest = lengths[s] > longest ? lengths[s] : longest;
+    }
+    const size_t n_rows = made->first_source[made->n_sequences];
+    assert_true(n_rows <= 2048);
+    for (size_t r = 0; r < n_rows; r++)
+        made->source[r] = (int32_t)(test_uniform(site, (uint32_t)(4 * r + 3)) * (double)vocab);
+    made->batch.source = made->batch.rows;
+    made->batch.source.n_rows = n_rows;
+    made->batch.source.max_length = longest;
+    made->batch.source.first_row = made->first_source;
+    made->batch.source_token = made->source;
 }
 
 /* Grains [first, first + count) of a batch, as the rank that holds them sees them. row and of are the view's storage

@@ -107,14 +107,120 @@ static void cache_agrees_with_the_full_forward(void **state) {
                     expected[r][v] = -token_loss[r];
             }
             for (int round = 0; round < 2; round++) { /* a cleared cache forgets */
-                heed_model_cache_clear(model);
+                heed_model_decode_begin(model, NULL, 0);
                 for (size_t r = 0; r < 11; r++) {
-                    const real *logits = heed_model_next_logits(model, made.token[r]);
+                    const real *logits = heed_model_decode(model, &made.token[r], NULL, 1);
                     double sum = 0;
                     for (size_t v = 0; v < VOCAB; v++)
                         sum += exp((double)logits[v]);
                     for (size_t v = 0; v < VOCAB; v++)
                         assert_true(fabs((double)logits[v] - log(sum) - (double)expected[r][v]) < TOLERANCE);
+                }
+            }
+            heed_model_destroy(model);
+        }
+}
+
+/* --- hypotheses side by side ------------------------------------------------------------------------------------ */
+
+enum { MOST = 5, STEPS = 7 };
+
+/* What each hypothesis has said so far, and where it came from. */
+typedef struct beam {
+    int32_t said[MOST][STEPS];
+} beam;
+
+static heed_model *create_decoding(const heed_config *config, size_t hypotheses) {
+    heed_error error = HEED_ERROR_INIT;
+    heed_model *model;
+    const heed_model_shape shape = {.vocab = VOCAB,
+                                    .source_vocab = config->model.kind == HEED_DECODER ? 0 : 9,
+                                    .max_rows = 1,
+                                    .max_source_rows = 11,
+                                    .max_sequences = 1,
+                                    .max_hypotheses = hypotheses};
+    assert_int_equal(heed_model_create(&model, config, &shape, &error), HEED_OK);
+    heed_params_init(heed_model_params(model), heed_model_weights(model), config);
+    return model;
+}
+
+/* Follows random parents, more and fewer of them: every hypothesis' logits are those that it gets alone, by another
+ * model that is fed all of it again. */
+static void follow_parents(const heed_config *config, const int32_t *source, size_t n_source, uint32_t site) {
+    heed_model *many = create_decoding(config, MOST), *alone = create_decoding(config, 0);
+    beam now = {{{0}}}, next = {{{0}}};
+    size_t n_now = 1;
+    heed_model_decode_begin(many, source, n_source);
+    for (size_t step = 0; step < STEPS; step++) {
+        static const size_t counts[STEPS] = {4, 5, 2, 5, 1, 5, 5};
+        const size_t n = counts[step];
+        size_t parent[MOST];
+        int32_t token[MOST];
+        for (size_t i = 0; i < n; i++) {
+            parent[i] = (size_t)(test_uniform(site, (uint32_t)(step * 10 + i)) * (double)n_now);
+            token[i] = (int32_t)(test_uniform(site + 1, (uint32_t)(step * 10 + i)) * VOCAB);
+            memcpy(next.said[i], now.said[parent[i]], sizeof next.said[i]);
+            next.said[i][step] = token[i];
+        }
+        const real *logits = heed_model_decode(many, token, parent, n);
+        for (size_t i = 0; i < n; i++) {
+            heed_model_decode_begin(alone, source, n_source);
+            const real *expected = NULL;
+            for (size_t t = 0; t <= step; t++)
+                expected = heed_model_decode(alone, &next.said[i][t], NULL, 1);
+            assert_memory_equal(logits + i * VOCAB, expected, VOCAB * sizeof(real));
+        }
+        now = next;
+        n_now = n;
+    }
+    heed_model_destroy(many);
+    heed_model_destroy(alone);
+}
+
+static void hypotheses_do_not_see_each_other(void **state) {
+    (void)state;
+    static const int32_t source[] = {3, 1, 8, 0, 2};
+    for (heed_positions positions = HEED_LEARNED; positions <= HEED_NO_POSITIONS; positions++)
+        for (int kind = HEED_DECODER; kind <= HEED_ENCODER_DECODER; kind++)
+            for (heed_attend attention = HEED_ATTEND_SOFTMAX; attention <= HEED_ATTEND_MLP; attention++) {
+                heed_config config = config_with(positions, 0);
+                config.model.kind = (heed_model_kind)kind;
+                config.model.norm = kind == HEED_DECODER ? HEED_PRE_NORM : HEED_POST_NORM;
+                config.model.attention = attention;
+                config.model.layers = attention == HEED_ATTEND_MLP ? 1 : 2;
+                if (kind == HEED_DECODER || attention == HEED_ATTEND_SOFTMAX || attention == HEED_ATTEND_UNIFORM)
+                    follow_parents(&config, source, kind == HEED_DECODER ? 0 : 5, (uint32_t)(300 + attention));
+            }
+}
+
+/* As above: the full pass of an encoder-decoder gives all log probabilities; and a second source starts anew. */
+static void decoding_agrees_with_the_full_forward_on_sources(void **state) {
+    (void)state;
+    static test_batch made;
+    for (int norm = HEED_PRE_NORM; norm <= HEED_POST_NORM; norm++)
+        for (heed_positions positions = HEED_LEARNED; positions <= HEED_NO_POSITIONS; positions++) {
+            heed_config config = config_with(positions, 0.5);
+            config.model.kind = HEED_ENCODER_DECODER;
+            config.model.encoder_layers = 1;
+            config.model.norm = (heed_norm_place)norm;
+            config.model.scale_embeddings = norm == HEED_POST_NORM;
+            config.train.label_smoothing = 0.3; /* which evaluation does without */
+            heed_model *model = create_decoding(&config, 2);
+            for (size_t n_source = 3; n_source <= 11; n_source += 8) {
+                test_batch_fill(&made, (size_t[]){1, 0}, 1, VOCAB, false, (uint32_t)(80 + positions));
+                test_batch_add_sources(&made, &n_source, 9, (uint32_t)(81 + positions));
+                heed_model_decode_begin(model, made.source, n_source);
+                const real *logits = heed_model_decode(model, made.token, NULL, 1);
+                double sum = 0, probability[VOCAB];
+                for (size_t v = 0; v < VOCAB; v++)
+                    sum += exp((double)logits[v]);
+                for (size_t v = 0; v < VOCAB; v++)
+                    probability[v] = (double)logits[v] - log(sum);
+                for (int32_t v = 0; v < VOCAB; v++) {
+                    double sequence_loss;
+                    made.target[0] = v;
+                    losses(model, &made.batch, HEED_PASS_EVAL, &sequence_loss, NULL);
+                    assert_true(fabs(probability[v] + sequence_loss) < TOLERANCE);
                 }
             }
             heed_model_destroy(model);
@@ -227,6 +333,8 @@ int main(void) {
         cmocka_unit_test(passes_differ_by_dropout_alone),
         cmocka_unit_test(evaluation_models_agree),
         cmocka_unit_test(cache_agrees_with_the_full_forward),
+        cmocka_unit_test(hypotheses_do_not_see_each_other),
+        cmocka_unit_test(decoding_agrees_with_the_full_forward_on_sources),
         cmocka_unit_test(observer_sees_every_layer_once),
     };
     return cmocka_run_group_tests(tests, start, NULL);

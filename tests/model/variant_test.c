@@ -219,9 +219,9 @@ static void the_cache_changes_nothing(void **state) {
             heed_model_forward(model, &batch.batch, HEED_PASS_EVAL);
             heed_model_loss(model, &batch.batch, NULL, whole, loss);
             for (int round = 0; round < 2; round++) {
-                heed_model_cache_clear(model);
+                heed_model_decode_begin(model, NULL, 0);
                 for (size_t r = 0; r < TIME; r++) {
-                    const real *logits = heed_model_next_logits(model, batch.token[r]);
+                    const real *logits = heed_model_decode(model, &batch.token[r], NULL, 1);
                     double sum = 0;
                     for (size_t token = 0; token < VOCAB; token++)
                         sum += exp((double)logits[token]);

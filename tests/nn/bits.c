@@ -137,7 +137,7 @@ static void loss_bits(size_t rows, size_t width, size_t vocab) {
     real *x = random_reals(rows * width, 1), *weight = random_reals(vocab * width, 2), *of = random_reals(rows, 3);
     real *loss = unset_reals(rows), *d_x = unset_reals(rows * width), *d_weight = unset_reals(vocab * width);
     real *logits = unset_reals(HEED_LOSS_BLOCK * vocab);
-    heed_classifier_loss(loss, d_x, d_weight, logits, x, weight, target, of, rows, width, vocab);
+    heed_classifier_loss(loss, d_x, d_weight, logits, x, weight, target, of, 0, rows, width, vocab);
     digest("loss", vocab, loss, rows);
     digest("loss d_x", vocab, d_x, rows * width);
     digest("loss d_weight", vocab, d_weight, vocab * width);

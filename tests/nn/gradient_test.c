@@ -205,25 +205,27 @@ static void embedding_gradients(void **state) {
 
 typedef struct loss_case {
     size_t rows, width, vocab;
+    real smoothing;
     int32_t *target;
     real *x, *weight, *weight_of, *loss, *logits;
 } loss_case;
 
 static real classifier_loss(void *context) {
     loss_case *c = context;
-    heed_classifier_loss(c->loss, NULL, NULL, c->logits, c->x, c->weight, c->target, c->weight_of, c->rows, c->width,
-                         c->vocab);
+    heed_classifier_loss(c->loss, NULL, NULL, c->logits, c->x, c->weight, c->target, c->weight_of, c->smoothing,
+                         c->rows, c->width, c->vocab);
     real sum = 0;
     for (size_t r = 0; r < c->rows; r++)
         sum += c->loss[r];
     return sum;
 }
 
-static void check_loss(size_t rows, size_t width, size_t vocab, size_t stride) {
+static void check_loss(size_t rows, size_t width, size_t vocab, real smoothing, size_t stride) {
     const size_t block = rows < HEED_LOSS_BLOCK ? rows : HEED_LOSS_BLOCK;
     loss_case c = {.rows = rows,
                    .width = width,
                    .vocab = vocab,
+                   .smoothing = smoothing,
                    .target = calloc(rows + 1, sizeof(int32_t)),
                    .x = random_reals(rows * width, 1),
                    .weight = random_reals(vocab * width, 2),
@@ -235,7 +237,8 @@ static void check_loss(size_t rows, size_t width, size_t vocab, size_t stride) {
         c.weight_of[r] = r % 5 == 4 ? 0 : c.weight_of[r];
     }
     real *d_x = unset_reals(rows * width), *d_weight = unset_reals(vocab * width);
-    heed_classifier_loss(c.loss, d_x, d_weight, c.logits, c.x, c.weight, c.target, c.weight_of, rows, width, vocab);
+    heed_classifier_loss(c.loss, d_x, d_weight, c.logits, c.x, c.weight, c.target, c.weight_of, smoothing, rows, width,
+                         vocab);
     check_gradient("loss d_x", c.x, rows * width, stride, d_x, classifier_loss, &c);
     check_gradient("loss d_weight", c.weight, vocab * width, stride, d_weight, classifier_loss, &c);
     for (size_t r = 0; r < rows; r++)
@@ -250,8 +253,9 @@ static void loss_gradients(void **state) {
     (void)state;
     for (size_t r = 0; r < N_ROW_COUNTS; r++)
         for (size_t w = 0; w < N_WIDTHS; w++)
-            check_loss(row_counts[r], widths[w], widths[N_WIDTHS - 1 - w], 3);
-    check_loss(2 * HEED_LOSS_BLOCK + 3, 3, 7, 61);
+            for (int smooth = 0; smooth < 2; smooth++)
+                check_loss(row_counts[r], widths[w], widths[N_WIDTHS - 1 - w], smooth ? (real)0.1 : 0, 3);
+    check_loss(2 * HEED_LOSS_BLOCK + 3, 3, 7, (real)0.3, 61);
 }
 
 /* Dropout and rotary positions are linear maps in place: the same function applied to d_y is the gradient. */

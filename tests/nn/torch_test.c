@@ -194,7 +194,7 @@ static void loss_agrees(void **state) {
     const int32_t target[] = {0, 8, 3, 3, 7, 1};
     real logits[6 * 9], *y = result(l, "y"), *d_x = result(l, "x"), *d_weight = result(l, "weight");
     heed_classifier_loss(y, d_x, d_weight, logits, given(l, "x"), given(l, "weight"), target, given(l, "token_weight"),
-                         6, 5, 9);
+                         0, 6, 5, 9);
     expect(l, "y", y);
     expect(l, "d_x", d_x);
     expect(l, "d_weight", d_weight);

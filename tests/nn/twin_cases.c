@@ -104,7 +104,7 @@ static void loss_twin(twin_emit *emit) {
     real *x = random_reals(rows * width, 1), *weight = random_reals(vocab * width, 2), *of = random_reals(rows, 3);
     real *loss = unset_reals(rows), *d_x = unset_reals(rows * width), *d_weight = unset_reals(vocab * width);
     real *logits = unset_reals(HEED_LOSS_BLOCK * vocab);
-    heed_classifier_loss(loss, d_x, d_weight, logits, x, weight, target, of, rows, width, vocab);
+    heed_classifier_loss(loss, d_x, d_weight, logits, x, weight, target, of, 0, rows, width, vocab);
     emit("loss", 4, loss, rows, rows);
     emit("loss d_x", 16, d_x, rows * width, rows * width);
     emit("loss d_weight", 16, d_weight, vocab * width, vocab * width);
