@@ -4,7 +4,8 @@
  * once in a random order (every epoch has the same number of windows: fewer than 2 * time tokens stay unread, other
  * ones each time). Which windows form step t is a pure function of (seed, t): nothing is drawn from a stream. The last
  * batch of an epoch may be partial; its later grains are then shorter or empty. Generated tasks and pairs come as whole
- * sequences (heed/task.h, heed/corpus.h) and are dealt the same way. */
+ * sequences (heed/task.h, heed/pairs.h). They are dealt the same way, but that the pairs of a batch are put into its
+ * grains by length, so that grains are equally much work. */
 #ifndef HEED_BATCH_H
 #define HEED_BATCH_H
 
@@ -61,6 +62,9 @@ heed_status heed_batcher_check(const heed_batcher *batcher, const heed_config *c
 /* The most rows that a sequence can have (at most shape->time), and its source (0: there are none). Cannot fail. */
 size_t heed_batcher_time(const heed_batcher *batcher);
 size_t heed_batcher_source_time(const heed_batcher *batcher);
+
+/* Pairs of a split that are longer than shape->time on a side, and are left out of everything (0 for other data). */
+size_t heed_batcher_left_out(const heed_batcher *batcher, heed_split split);
 
 /* The grains of training step `step` (0-based). batch points into the batcher until the next call of train or eval.
  * Errors: HEED_IO, HEED_DATA. Allocates nothing. Not collective. */

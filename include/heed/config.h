@@ -46,6 +46,9 @@ typedef enum heed_tokenizer_kind {
     HEED_TOKENIZER_WORD,
     HEED_TOKENIZER_BPE
 } heed_tokenizer_kind;
+typedef enum heed_source_tokenizer { /* data.source_tokenizer: data.tokenizer's, or a heed_tokenizer_kind plus one */
+                                     HEED_SOURCE_AS_TARGET
+} heed_source_tokenizer;
 typedef enum heed_task_kind {
     HEED_NO_TASK,
     HEED_TASK_COPY,
@@ -95,7 +98,10 @@ typedef struct heed_config {
     struct {
         char text[HEED_PATH_MAX];  /* raw text, prepared by training itself */
         char store[HEED_PATH_MAX]; /* token store; empty = run.dir/tokens.h5 */
+        char pairs[HEED_PATH_MAX]; /* instead of a text: a file of sources and targets */
         heed_tokenizer_kind tokenizer;
+        heed_source_tokenizer source_tokenizer; /* of pairs */
+        bool joint;
         int64_t vocab; /* of a bpe tokenizer */
         double valid_share;
         heed_task_kind task;                                       /* instead of a text */

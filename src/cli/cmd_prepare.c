@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "heed/corpus.h"
+#include "heed/pairs.h"
 
 /* "texts/moby-dick.txt" -> "moby-dick.h5", in the current folder. */
 static void name_after(char *output, size_t bytes, const char *text) {
@@ -19,30 +19,64 @@ static heed_status report(const char *output, heed_error *error) {
     heed_corpus *corpus = NULL;
     if (heed_corpus_open(&corpus, output, error) != HEED_OK)
         return error->status;
-    printf("%s: %zu tokens to train on, %zu to validate, %zu in the vocabulary\n", output,
-           heed_corpus_tokens(corpus, HEED_TRAIN), heed_corpus_tokens(corpus, HEED_VALID),
-           heed_tokenizer_vocab(heed_corpus_tokenizer(corpus)));
+    const bool has_pairs = heed_corpus_has_pairs(corpus);
+    const heed_tokenizer *target = heed_corpus_tokenizer(corpus), *source = heed_corpus_source_tokenizer(corpus);
+    size_t (*count)(const heed_corpus *, heed_split) = has_pairs ? heed_corpus_pairs : heed_corpus_tokens;
+    printf("%s: %zu %s to train on, %zu to validate, %zu in the vocabulary", output, count(corpus, HEED_TRAIN),
+           has_pairs ? "pairs" : "tokens", count(corpus, HEED_VALID), heed_tokenizer_vocab(target));
+    if (has_pairs && source != target)
+        printf(" of targets, %zu in that of sources", heed_tokenizer_vocab(source));
+    putchar('\n');
     heed_corpus_close(corpus);
     return HEED_OK;
 }
 
-static heed_status prepare_gpt2(const char *output, const char *const *texts, size_t n_texts, const char *folder,
-                                double valid_share, heed_error *error) {
+typedef struct job {
+    const char *output, *gpt2;
+    const char *const *files;
+    size_t n_files;
+    bool pairs;
+    heed_config config; /* the data section */
+} job;
+
+static heed_status prepare_gpt2(const job *j, heed_error *error) {
     char encoder[HEED_PATH_MAX], merges[HEED_PATH_MAX];
+    const double valid_share = j->config.data.valid_share;
     heed_tokenizer *tokenizer;
-    snprintf(encoder, sizeof encoder, "%s/encoder.json", folder);
-    snprintf(merges, sizeof merges, "%s/vocab.bpe", folder);
+    snprintf(encoder, sizeof encoder, "%s/encoder.json", j->gpt2);
+    snprintf(merges, sizeof merges, "%s/vocab.bpe", j->gpt2);
     heed_status status = heed_tokenizer_of_gpt2(&tokenizer, encoder, merges, error);
     if (status != HEED_OK)
         return status;
-    status = heed_corpus_prepare_with(output, texts, n_texts, tokenizer, valid_share, error);
+    status = j->pairs ? heed_pairs_prepare_with(j->output, j->files, j->n_files, tokenizer, valid_share, error)
+                      : heed_corpus_prepare_with(j->output, j->files, j->n_files, tokenizer, valid_share, error);
     heed_tokenizer_destroy(tokenizer);
     return status;
 }
 
+static heed_status prepare(const job *j, heed_error *error) {
+    const heed_pairs_settings pairs = heed_pairs_settings_of(&j->config);
+    if (j->gpt2)
+        return prepare_gpt2(j, error);
+    if (j->pairs)
+        return heed_pairs_prepare(j->output, j->files, j->n_files, &pairs, error);
+    return heed_corpus_prepare_vocab(j->output, j->files, j->n_files, j->config.data.tokenizer,
+                                     (size_t)j->config.data.vocab, j->config.data.valid_share, error);
+}
+
+/* Options that mean a setting are read as one, so that range and message are the setting's. */
+static heed_status set(heed_config *config, const char *key, const char *value, heed_error *error) {
+    char assignment[HEED_PATH_MAX];
+    if (!value)
+        return HEED_OK;
+    snprintf(assignment, sizeof assignment, "%s=%s", key, value);
+    return heed_config_override(config, assignment, error);
+}
+
 heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
-    const char *output = NULL, *tokenizer = NULL, *share = NULL, *vocab = NULL, *gpt2 = NULL;
-    bool force = false;
+    const char *output = NULL, *tokenizer = NULL, *source = NULL, *share = NULL, *vocab = NULL;
+    bool force = false, joint = false;
+    job j = {0};
     const heedi_option options[] = {
         {"output", 'o', "FILE", "the token store to write; by default the first text's name with .h5, in this folder",
          .text = &output},
@@ -52,20 +86,27 @@ heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
          .text = &tokenizer},
         {"vocab", 'n', "N", "bpe: how many tokens to learn; by default 4096", .text = &vocab},
         {"gpt2", 0, "FOLDER", "byte pairs as GPT-2 has them, from encoder.json and vocab.bpe in this folder",
-         .text = &gpt2},
-        {"valid-share", 'v', "SHARE", "which share of each text's end is kept for validation", .text = &share},
+         .text = &j.gpt2},
+        {"pairs", 'p', NULL, "the files hold pairs: on each line a source, a tab and a target", .on = &j.pairs},
+        {"source-tokenizer", 0, "KIND", "pairs: what a token of the source is; by default as --tokenizer says",
+         .text = &source},
+        {"joint", 'j', NULL, "pairs: one vocabulary for sources and targets", .on = &joint},
+        {"valid-share", 'v', "SHARE",
+         "which share is kept for validation: each text's end, or the pairs whose sources have the least digests",
+         .text = &share},
         {"force", 'f', NULL, "replace an existing file", .on = &force},
         {0}};
     const heedi_syntax syntax = {
         .arguments = "TEXT...",
         .about =
             "Turns text files into a token store: tokens to train on, tokens to validate with, the tokenizer, and "
-            "where they "
-            "came from. A config names it as data.store. (A config may also name raw text as data.text: training then "
-            "prepares it by itself.)",
+            "where they came from. A config names it as data.store. (A config may also name raw text as data.text, or "
+            "pairs as data.pairs: training then prepares it by itself.)",
         .examples = "  heed prepare data/moby-dick.txt\n"
                     "  heed prepare --tokenizer byte -o books.h5 books/*.txt\n"
                     "  heed prepare --tokenizer bpe --vocab 2000 data/moby-dick.txt\n"
+                    "  heed prepare --pairs --joint -t bpe data/gospels.en-es.tsv\n"
+                    "  heed prepare --pairs -t word --source-tokenizer char words-and-sounds.tsv\n"
                     "  heed train configs/whale.ini data.store=books.h5\n",
         .options = options,
         .least = 1,
@@ -73,34 +114,27 @@ heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
     };
     if (!heedi_parse(cli, &syntax, error))
         return error->status;
-    if (gpt2 && (tokenizer || vocab))
+    if (j.gpt2 && (tokenizer || vocab || source))
         return heed_fail(error, HEED_USAGE, "prepare: --gpt2 and --%s exclude each other",
-                         tokenizer ? "tokenizer" : "vocab");
-    heed_config config;
-    heed_config_defaults(&config);
-    char assignment[HEED_PATH_MAX];
-    snprintf(assignment, sizeof assignment, "data.tokenizer=%s", tokenizer ? tokenizer : "");
-    if (tokenizer && heed_config_override(&config, assignment, error) != HEED_OK)
-        return error->status;
-    snprintf(assignment, sizeof assignment, "data.valid_share=%s", share ? share : "");
-    if (share && heed_config_override(&config, assignment, error) != HEED_OK)
-        return error->status;
-    snprintf(assignment, sizeof assignment, "data.vocab=%s", vocab ? vocab : "");
-    if (vocab && heed_config_override(&config, assignment, error) != HEED_OK)
+                         tokenizer ? "tokenizer"
+                         : vocab   ? "vocab"
+                                   : "source-tokenizer");
+    if (!j.pairs && (joint || source))
+        return heed_fail(error, HEED_USAGE, "prepare: --%s is for --pairs", joint ? "joint" : "source-tokenizer");
+    heed_config_defaults(&j.config);
+    if (set(&j.config, "data.tokenizer", tokenizer, error) != HEED_OK ||
+        set(&j.config, "data.source_tokenizer", source, error) != HEED_OK ||
+        set(&j.config, "data.joint", joint ? "yes" : NULL, error) != HEED_OK ||
+        set(&j.config, "data.valid_share", share, error) != HEED_OK ||
+        set(&j.config, "data.vocab", vocab, error) != HEED_OK)
         return error->status;
     char by_default[HEED_PATH_MAX];
     name_after(by_default, sizeof by_default, cli->arguments[0]);
-    output = output ? output : by_default;
-    if (heedi_check_output(output, force, cli->arguments, cli->n_arguments, error) != HEED_OK)
+    j.output = output ? output : by_default;
+    j.files = (const char *const *)cli->arguments;
+    j.n_files = (size_t)cli->n_arguments;
+    if (heedi_check_output(j.output, force, cli->arguments, cli->n_arguments, error) != HEED_OK ||
+        prepare(&j, error) != HEED_OK)
         return error->status;
-    const char *const *texts = (const char *const *)cli->arguments;
-    const size_t n_texts = (size_t)cli->n_arguments;
-    if (gpt2)
-        prepare_gpt2(output, texts, n_texts, gpt2, config.data.valid_share, error);
-    else
-        heed_corpus_prepare_vocab(output, texts, n_texts, config.data.tokenizer, (size_t)config.data.vocab,
-                                  config.data.valid_share, error);
-    if (error->status != HEED_OK)
-        return error->status;
-    return report(output, error);
+    return report(j.output, error);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/corpus_file.h"
+#include "data/pairs_file.h"
 #include "heed/checkpoint.h"
 #include "heed/corpus.h"
 #include "heed/store.h"
@@ -142,6 +142,23 @@ static heed_status describe_texts(json_t *found, heed_store *store, heed_error *
     return error->status;
 }
 
+static heed_status describe_pairs(json_t *found, heed_store *store, const json_t *arrays, heed_error *error) {
+    (void)arrays;
+    heed_corpus *corpus = NULL;
+    if (heed_corpus_open(&corpus, heed_store_path(store), error) != HEED_OK)
+        return error->status;
+    const heed_tokenizer *source = heed_corpus_source_tokenizer(corpus);
+    json_object_set_new(found, "train_pairs", json_integer((json_int_t)heed_corpus_pairs(corpus, HEED_TRAIN)));
+    json_object_set_new(found, "valid_pairs", json_integer((json_int_t)heed_corpus_pairs(corpus, HEED_VALID)));
+    describe_tokenizer(found, heed_corpus_tokenizer(corpus));
+    json_object_set_new(found, "source_tokenizer", json_string(heed_tokenizer_name(source)));
+    json_object_set_new(found, "source_vocabulary", json_integer((json_int_t)heed_tokenizer_vocab(source)));
+    json_object_set_new(found, "joint", json_string(source == heed_corpus_tokenizer(corpus) ? "yes" : "no"));
+    json_object_set_new(found, "data_digest", json_string(heed_corpus_digest(corpus)));
+    heed_corpus_close(corpus);
+    return describe_texts(found, store, error);
+}
+
 static heed_status describe_tokens(json_t *found, heed_store *store, const json_t *arrays, heed_error *error) {
     (void)arrays;
     heed_corpus *corpus = NULL;
@@ -190,6 +207,7 @@ static heed_status describe_store(json_t *found, heed_store *store, heed_error *
         const char *kind;
         heed_status (*describe)(json_t *found, heed_store *store, const json_t *arrays, heed_error *error);
     } kinds[] = {{HEEDI_CORPUS_KIND, describe_tokens},
+                 {HEEDI_PAIRS_KIND, describe_pairs},
                  {"checkpoint", describe_checkpoint},
                  {HEEDI_LOG_KIND, describe_attention}};
     char *kind = NULL;

@@ -148,20 +148,53 @@ static heed_status check_probes(const heed_config *config, heed_error *error) {
     return heed_hint(error, "log.attention_every=0 switches attention logs off");
 }
 
-/* Data is one thing: a generated task, or a text. */
-static heed_status check_task(const heed_config *config, heed_error *error) {
-    const char *other = config->data.text[0] ? "data.text" : config->data.store[0] ? "data.store" : NULL;
-    if (config->data.task == HEED_NO_TASK || !other)
+/* The keys that say what is learned, in the order in which messages name them, and whether each is set. */
+enum { TASK, TEXT, PAIRS, N_SOURCES };
+static const char *const source_keys[N_SOURCES] = {"data.task", "data.text", "data.pairs"};
+
+static bool is_set(const heed_config *config, int source) {
+    return source == TASK   ? config->data.task != HEED_NO_TASK
+           : source == TEXT ? config->data.text[0] != 0
+                            : config->data.pairs[0] != 0;
+}
+
+static heed_status clash_of_two(const heed_config *config, const char *first, const char *second, heed_error *error) {
+    const char *key = blamed(config, first, second);
+    clash(config, error, key, "%s is set too", strcmp(key, first) == 0 ? second : first);
+    return heed_hint(error, "train on a generated task, on a text, or on pairs");
+}
+
+/* Data is one thing: a generated task, a text, or pairs. A store holds either of the latter. */
+static heed_status check_one_source(const heed_config *config, heed_error *error) {
+    for (int i = 0; i < N_SOURCES; i++)
+        for (int j = i + 1; j < N_SOURCES; j++)
+            if (is_set(config, i) && is_set(config, j))
+                return clash_of_two(config, source_keys[i], source_keys[j], error);
+    if (is_set(config, TASK) && config->data.store[0])
+        return clash_of_two(config, "data.task", "data.store", error);
+    return HEED_OK;
+}
+
+static heed_status check_pairs(const heed_config *config, heed_error *error) {
+    if (!is_set(config, PAIRS) || config->model.kind != HEED_DECODER)
         return HEED_OK;
-    if (strcmp(blamed(config, "data.task", other), "data.task") == 0)
-        clash(config, error, "data.task", "%s is set too", other);
-    else
-        clash(config, error, other, "data.task is set too");
-    return heed_hint(error, "train on a generated task or on a text");
+    clash(config, error, blamed(config, "data.pairs", "model.kind"), "a decoder reads no source");
+    return heed_hint(error, "try model.kind=encoder_decoder");
+}
+
+static heed_status check_joint(const heed_config *config, heed_error *error) {
+    const int source = (int)config->data.source_tokenizer - 1;
+    if (!config->data.joint || config->data.source_tokenizer == HEED_SOURCE_AS_TARGET ||
+        source == (int)config->data.tokenizer)
+        return HEED_OK;
+    clash(config, error, blamed(config, "data.joint", "data.source_tokenizer"),
+          "a joint vocabulary cuts sources and targets in one way");
+    return heed_hint(error, "try data.source_tokenizer=same, or data.joint=no");
 }
 
 static heed_status check_data(const heed_config *config, heed_error *error) {
-    if (!config->origin.name[0] || config->data.text[0] || config->data.store[0] || config->data.task != HEED_NO_TASK)
+    if (!config->origin.name[0] || config->data.store[0] || is_set(config, TASK) || is_set(config, TEXT) ||
+        is_set(config, PAIRS))
         return HEED_OK;
     char name[HEEDI_PLACE_MAX];
     heedi_config_show(name, sizeof name, config->origin.name, strlen(config->origin.name));
@@ -184,7 +217,9 @@ static const struct {
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_probes, "log.probes=0"},
     {check_data, "data.text= data.store="},
-    {check_task, "data.task=copy data.text=book.txt"},
+    {check_one_source, "data.task=copy data.text=book.txt"},
+    {check_pairs, "data.pairs=book.tsv"},
+    {check_joint, "data.joint=yes data.source_tokenizer=byte"},
 };
 
 size_t heedi_n_rules(void) {

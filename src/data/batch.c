@@ -183,6 +183,10 @@ size_t heed_batcher_source_time(const heed_batcher *batcher) {
     return batcher->sequences->source_time;
 }
 
+size_t heed_batcher_left_out(const heed_batcher *batcher, heed_split split) {
+    return (size_t)batcher->sequences->n_left_out[split];
+}
+
 /* This rank's grains of the global batch that is made of sequences [first, first + n_global) of a set's order. */
 static heed_status deal(heed_batcher *batcher, heedi_set set, uint64_t round, uint64_t first, uint64_t n_global,
                         heed_batch *batch, heed_error *error) {

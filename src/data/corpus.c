@@ -6,25 +6,24 @@
 
 #include "corpus_file.h"
 #include "heed/task.h"
+#include "pairs_file.h"
 #include "text.h"
+#include "tokens.h"
 
 struct heed_corpus {
     heed_store *store; /* NULL: of a text in memory */
     heed_tokenizer *tokenizer;
-    heed_type type;
     size_t n_tokens[2]; /* by heed_split */
     char *digest;
     int32_t *in_memory;             /* all tokens of a text: both splits */
     const heed_tokenizer *borrowed; /* that they were made with */
     heed_task *task;                /* NULL: a text or a store */
+    heed_tokenizer *source;         /* of sources that have a vocabulary of their own */
+    heedi_pairs *pairs;             /* NULL: a text or a task */
 };
 
 const char *heedi_split_name(heed_split split) {
     return split == HEED_TRAIN ? "/train" : "/valid";
-}
-
-heed_type heedi_token_type(size_t vocab) {
-    return vocab <= 1 << 8 ? HEED_TYPE_UINT8 : vocab <= 1 << 16 ? HEED_TYPE_UINT16 : HEED_TYPE_INT32;
 }
 
 heed_status heedi_corpus_learned(heed_store *store, bool *learned, heed_error *error) {
@@ -49,21 +48,44 @@ heed_status heedi_corpus_store(heed_store **store, const char *path, bool verify
     return status;
 }
 
-static heed_status open_split(heed_corpus *corpus, heed_split split, heed_error *error) {
-    const char *name = heedi_split_name(split), *path = heed_store_path(corpus->store);
-    heed_array array;
-    const heed_status status = heed_store_describe(corpus->store, name, &array, error);
+/* A store of text, or one of pairs. */
+static heed_status open_store(heed_store **store, const char *path, bool verify, bool *has_pairs, heed_error *error) {
+    heed_error none = HEED_ERROR_INIT;
+    char *kind = NULL;
+    const heed_status status = heed_store_open(store, path, verify, error);
     if (status != HEED_OK)
         return status;
-    if (array.n_dims != 1)
-        return heed_fail(error, HEED_DATA, "%s: %s has %d dimensions: expected 1", path, name, array.n_dims);
-    if (array.type != corpus->type)
-        return heed_fail(error, HEED_DATA, "%s: %s is of type %s: expected %s for a vocabulary of %zu tokens", path,
-                         name, heed_type_name(array.type), heed_type_name(corpus->type),
-                         heed_tokenizer_vocab(corpus->tokenizer));
-    corpus->n_tokens[split] = array.dims[0];
+    *has_pairs = heed_store_read_text(*store, "/", "heed_kind", sizeof HEEDI_PAIRS_KIND, &kind, &none) == HEED_OK &&
+                 strcmp(kind, HEEDI_PAIRS_KIND) == 0;
+    free(kind);
+    return *has_pairs ? heed_store_check_kind(*store, HEEDI_PAIRS_KIND, HEEDI_PAIRS_FORMAT, error)
+                      : heed_store_check_kind(*store, HEEDI_CORPUS_KIND, HEEDI_CORPUS_FORMAT, error);
+}
+
+static heed_status open_split(heed_corpus *corpus, heed_split split, heed_error *error) {
+    const char *name = heedi_split_name(split);
+    const size_t vocab = heed_tokenizer_vocab(corpus->tokenizer);
+    const heed_status status = heedi_tokens_describe(corpus->store, name, vocab, &corpus->n_tokens[split], error);
     int32_t last; /* the first reading of an array makes the later ones fast */
-    return array.dims[0] ? heed_corpus_read(corpus, split, array.dims[0] - 1, 1, &last, error) : HEED_OK;
+    if (status == HEED_OK && corpus->n_tokens[split] > 0)
+        return heed_corpus_read(corpus, split, corpus->n_tokens[split] - 1, 1, &last, error);
+    return status;
+}
+
+static heed_status open_pairs(heed_corpus *corpus, heed_error *error) {
+    bool joint;
+    heed_status status = heedi_pairs_joint(corpus->store, &joint, error);
+    if (status == HEED_OK && !joint)
+        status = heed_tokenizer_read(&corpus->source, corpus->store, HEEDI_SOURCE_TOKENIZER, error);
+    if (status == HEED_OK)
+        status = heedi_pairs_open(&corpus->pairs, corpus->store, corpus->source ? corpus->source : corpus->tokenizer,
+                                  corpus->tokenizer, error);
+    return status;
+}
+
+static heed_status open_text(heed_corpus *corpus, heed_error *error) {
+    const heed_status status = open_split(corpus, HEED_TRAIN, error);
+    return status == HEED_OK ? open_split(corpus, HEED_VALID, error) : status;
 }
 
 static heed_status read_digest(heed_corpus *corpus, heed_error *error) {
@@ -83,16 +105,12 @@ static heed_status open_corpus(heed_corpus **out, const char *store_path, bool v
     heed_corpus *corpus = calloc(1, sizeof *corpus);
     if (!corpus)
         return heed_fail(error, HEED_MEMORY, "%s: out of memory", store_path);
-    bool learned; /* nothing to us, but whoever prepares relies on it */
-    heed_status status = heedi_corpus_store(&corpus->store, store_path, verify, error);
+    bool learned, has_pairs; /* the first is nothing to us, but whoever prepares relies on it */
+    heed_status status = open_store(&corpus->store, store_path, verify, &has_pairs, error);
     if (status == HEED_OK)
         status = heed_tokenizer_read(&corpus->tokenizer, corpus->store, "/tokenizer", error);
-    if (status == HEED_OK) {
-        corpus->type = heedi_token_type(heed_tokenizer_vocab(corpus->tokenizer));
-        status = open_split(corpus, HEED_TRAIN, error);
-    }
     if (status == HEED_OK)
-        status = open_split(corpus, HEED_VALID, error);
+        status = (has_pairs ? open_pairs : open_text)(corpus, error);
     if (status == HEED_OK)
         status = read_digest(corpus, error);
     if (status == HEED_OK)
@@ -115,42 +133,14 @@ heed_status heed_corpus_open_verified(heed_corpus **corpus, const char *store_pa
 void heed_corpus_close(heed_corpus *corpus) {
     if (!corpus)
         return;
+    heedi_pairs_close(corpus->pairs);
     heed_store_close(corpus->store);
     heed_tokenizer_destroy(corpus->tokenizer);
+    heed_tokenizer_destroy(corpus->source);
     heed_task_destroy(corpus->task);
     free(corpus->digest);
     free(corpus->in_memory);
     free(corpus);
-}
-
-/* The whole file in memory, because an encoder may look at more than a piece of it. The caller frees text and digest.
- */
-static heed_status read_text(const char *path, char **text, size_t *n_bytes, char **digest, heed_error *error) {
-    heedi_text file;
-    *text = NULL;
-    *n_bytes = 0;
-    *digest = malloc(HEEDI_DIGEST_TEXT);
-    heed_status status =
-        *digest ? heedi_text_open(&file, path, error) : heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
-    if (status != HEED_OK)
-        return status;
-    size_t bytes = 1;
-    while (status == HEED_OK && bytes > 0) {
-        const char *piece;
-        status = heedi_text_next(&file, &piece, &bytes, error);
-        char *more = status == HEED_OK ? realloc(*text, *n_bytes + bytes + 1) : NULL;
-        if (more) {
-            *text = more;
-            memcpy(more + *n_bytes, piece, bytes);
-            *n_bytes += bytes;
-        } else if (status == HEED_OK) {
-            status = heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
-        }
-    }
-    uint64_t all;
-    heedi_text_digest(&file, *digest, &all);
-    heedi_text_close(&file);
-    return status;
 }
 
 heed_status heed_corpus_of_text(heed_corpus **out, const heed_tokenizer *tokenizer, const char *text_path,
@@ -161,9 +151,14 @@ heed_status heed_corpus_of_text(heed_corpus **out, const heed_tokenizer *tokeniz
         return heed_fail(error, HEED_MEMORY, "%s: out of memory", text_path);
     char *text;
     size_t n_bytes, n_tokens = 0;
-    heed_status status = read_text(text_path, &text, &n_bytes, &corpus->digest, error);
-    if (status == HEED_OK)
-        status = heed_tokenizer_encode(tokenizer, text_path, text, n_bytes, &corpus->in_memory, &n_tokens, error);
+    corpus->digest = malloc(HEEDI_DIGEST_TEXT);
+    heed_status status = corpus->digest ? heedi_text_whole(text_path, &text, &n_bytes, corpus->digest, error)
+                                        : heed_fail(error, HEED_MEMORY, "%s: out of memory", text_path);
+    if (status != HEED_OK) {
+        heed_corpus_close(corpus);
+        return status;
+    }
+    status = heed_tokenizer_encode(tokenizer, text_path, text, n_bytes, &corpus->in_memory, &n_tokens, error);
     free(text);
     corpus->borrowed = tokenizer;
     corpus->n_tokens[HEED_TRAIN] = corpus->n_tokens[HEED_VALID] = n_tokens;
@@ -209,46 +204,55 @@ const char *heed_corpus_digest(const heed_corpus *corpus) {
     return corpus->digest;
 }
 
-static void widen(int32_t *tokens, const void *stored, heed_type type, size_t count) {
-    const uint8_t *bytes = stored;
-    const uint16_t *words = stored;
-    for (size_t i = 0; i < count; i++)
-        tokens[i] = type == HEED_TYPE_UINT8 ? bytes[i] : words[i];
-}
-
-/* A file may be hostile: what is no token never leaves this room. */
-static heed_status check_tokens(const heed_corpus *corpus, heed_split split, size_t first, const int32_t *tokens,
-                                size_t count, heed_error *error) {
-    const uint32_t vocab = (uint32_t)heed_tokenizer_vocab(corpus->tokenizer);
-    for (size_t i = 0; i < count; i++)
-        if ((uint32_t)tokens[i] >= vocab)
-            return heed_fail(error, HEED_DATA, "%s: %s[%zu] = %d: outside the vocabulary of %u tokens",
-                             heed_store_path(corpus->store), heedi_split_name(split), first + i, tokens[i], vocab);
-    return HEED_OK;
-}
-
 heed_status heed_corpus_read(heed_corpus *corpus, heed_split split, size_t first, size_t count, int32_t *tokens,
                              heed_error *error) {
     HEED_CHECK(count <= corpus->n_tokens[split] && first <= corpus->n_tokens[split] - count);
-    const char *name = heedi_split_name(split);
-    uint16_t stored[4096];
     if (corpus->in_memory) {
         memcpy(tokens, corpus->in_memory + first, count * sizeof *tokens);
         return HEED_OK;
     }
-    for (size_t done = 0, n; done < count; done += n) {
-        const size_t left = count - done, room = sizeof stored / heed_type_bytes(corpus->type);
-        const bool wide = corpus->type == HEED_TYPE_INT32;
-        n = wide || left < room ? left : room;
-        heed_status status = heed_store_read_rows(corpus->store, name, corpus->type, first + done, n,
-                                                  wide ? (void *)(tokens + done) : (void *)stored, error);
-        if (status != HEED_OK)
-            return status;
-        if (!wide)
-            widen(tokens + done, stored, corpus->type, n);
-        status = check_tokens(corpus, split, first + done, tokens + done, n, error);
-        if (status != HEED_OK)
-            return status;
+    return heedi_tokens_read(corpus->store, heedi_split_name(split), heed_tokenizer_vocab(corpus->tokenizer), first,
+                             count, tokens, error);
+}
+
+/* --- pairs ------------------------------------------------------------------------------------------------------ */
+
+heed_status heed_corpus_of_pairs(heed_corpus **out, const heed_tokenizer *source_tokenizer,
+                                 const heed_tokenizer *target_tokenizer, const char *path, heed_error *error) {
+    *out = NULL;
+    heed_corpus *corpus = calloc(1, sizeof *corpus);
+    heed_status status = corpus ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
+    if (status == HEED_OK) {
+        corpus->digest = malloc(HEEDI_DIGEST_TEXT);
+        corpus->borrowed = target_tokenizer;
+        status = corpus->digest ? heedi_pairs_of_file(&corpus->pairs, path, source_tokenizer, target_tokenizer,
+                                                      corpus->digest, error)
+                                : heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
     }
-    return HEED_OK;
+    if (status != HEED_OK)
+        heed_corpus_close(corpus);
+    else
+        *out = corpus;
+    return status;
+}
+
+bool heed_corpus_has_pairs(const heed_corpus *corpus) {
+    return corpus->pairs != NULL;
+}
+
+const heed_tokenizer *heed_corpus_source_tokenizer(const heed_corpus *corpus) {
+    return corpus->pairs ? heedi_pairs_source_tokenizer(corpus->pairs) : NULL;
+}
+
+size_t heed_corpus_pairs(const heed_corpus *corpus, heed_split split) {
+    return corpus->pairs ? heedi_pairs_number(corpus->pairs, split) : 0;
+}
+
+size_t heed_corpus_pair_length(const heed_corpus *corpus, heed_split split, heed_side side, size_t index) {
+    return heedi_pairs_length(corpus->pairs, split, side, index);
+}
+
+heed_status heed_corpus_read_pair(heed_corpus *corpus, heed_split split, heed_side side, size_t index, int32_t *tokens,
+                                  heed_error *error) {
+    return heedi_pairs_read(corpus->pairs, split, side, index, tokens, error);
 }

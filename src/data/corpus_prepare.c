@@ -9,12 +9,9 @@
 #include "corpus_file.h"
 #include "text.h"
 #include "tokenizer_rules.h"
+#include "tokens.h"
 
-typedef struct source { /* one text file */
-    const char *path;
-    char digest[HEEDI_DIGEST_TEXT];
-    uint64_t n_bytes, n_tokens, n_train; /* its first n_train tokens are for training */
-} source;
+typedef heedi_provenance source;
 
 typedef struct split_writer {
     heed_split split;
@@ -138,18 +135,10 @@ static heed_status survey_texts(preparation *p, double valid_share, heed_error *
 static heed_status put(preparation *p, split_writer *writer, int32_t *tokens, size_t n, heed_error *error) {
     if (n == 0)
         return HEED_OK;
-    unsigned char *bytes = (unsigned char *)tokens;
-    const size_t width = heed_type_bytes(p->type);
-    for (size_t i = 0; i < n && width < sizeof *tokens; i++) {
-        const uint16_t token = (uint16_t)tokens[i];
-        if (width == 1)
-            bytes[i] = (unsigned char)token;
-        else
-            memcpy(bytes + 2 * i, &token, sizeof token);
-    }
-    XXH3_128bits_update(writer->state, bytes, n * width);
+    heedi_tokens_narrow(tokens, p->type, n);
+    XXH3_128bits_update(writer->state, tokens, n * heed_type_bytes(p->type));
     const heed_status status =
-        heed_store_write_rows(p->store, heedi_split_name(writer->split), writer->n_written, n, bytes, error);
+        heed_store_write_rows(p->store, heedi_split_name(writer->split), writer->n_written, n, tokens, error);
     writer->n_written += n;
     return status;
 }
@@ -193,57 +182,17 @@ static heed_status encode_texts(preparation *p, heed_error *error) {
 
 /* --- provenance ------------------------------------------------------------------------------------------------- */
 
-/* One digest for all texts, in their order. */
-static void digest_of_digests(const source *sources, size_t n_sources, char digest[HEEDI_DIGEST_TEXT]) {
-    XXH128_hash_t hash = XXH3_128bits("", 0);
-    for (size_t i = 0; i < n_sources; i++) {
-        char both[2 * HEEDI_DIGEST_TEXT];
-        heedi_digest_text(hash, both);
-        memcpy(both + HEEDI_DIGEST_TEXT, sources[i].digest, HEEDI_DIGEST_TEXT);
-        hash = XXH3_128bits(both, sizeof both);
-    }
-    heedi_digest_text(hash, digest);
-}
-
 /* The digest of the tokens: of both splits' digests, and of what the tokens stand for. */
 static void digest_of_tokens(const preparation *p, char digest[HEEDI_DIGEST_TEXT]) {
-    XXH128_hash_t parts[5] = {XXH3_128bits_digest(p->train.state), XXH3_128bits_digest(p->valid.state)};
-    const heed_tokenizer *t = p->tokenizer;
-    size_t n_parts = 4;
-    parts[2] = XXH3_128bits(t->first, (t->n_vocab + 1) * sizeof *t->first);
-    parts[3] = XXH3_128bits(t->bytes, (size_t)t->first[t->n_vocab]);
-    if (t->bpe)
-        parts[n_parts++] = XXH3_128bits(t->bpe->pair, 2 * t->bpe->n_merges * sizeof *t->bpe->pair);
+    XXH128_hash_t parts[2 + HEEDI_TOKENIZER_DIGESTS] = {XXH3_128bits_digest(p->train.state),
+                                                        XXH3_128bits_digest(p->valid.state)};
+    const size_t n_parts = 2 + heedi_tokenizer_digests(p->tokenizer, parts + 2);
     heedi_digest_text(XXH3_128bits(parts, n_parts * sizeof *parts), digest);
-}
-
-static heed_status write_sources(preparation *p, heed_error *error) {
-    const size_t n = p->n_sources;
-    const char **names = malloc(n * sizeof *names), **digests = malloc(n * sizeof *digests);
-    uint64_t *bytes = malloc(n * sizeof *bytes);
-    heed_status status = HEED_OK;
-    if (!names || !digests || !bytes)
-        status = heed_fail(error, HEED_MEMORY, "%s: out of memory", heed_store_path(p->store));
-    for (size_t i = 0; i < n && status == HEED_OK; i++) {
-        names[i] = p->sources[i].path;
-        digests[i] = p->sources[i].digest;
-        bytes[i] = p->sources[i].n_bytes;
-    }
-    if (status == HEED_OK)
-        status = heed_store_write(p->store, "/texts/name", HEED_TYPE_STRING, 1, &n, names, false, error);
-    if (status == HEED_OK)
-        status = heed_store_write(p->store, "/texts/bytes", HEED_TYPE_UINT64, 1, &n, bytes, false, error);
-    if (status == HEED_OK)
-        status = heed_store_write(p->store, "/texts/digest", HEED_TYPE_STRING, 1, &n, digests, false, error);
-    free(names);
-    free(digests);
-    free(bytes);
-    return status;
 }
 
 static heed_status write_provenance(preparation *p, double valid_share, heed_error *error) {
     char digest[HEEDI_DIGEST_TEXT];
-    heed_status status = write_sources(p, error);
+    heed_status status = heedi_provenance_write(p->sources, p->n_sources, p->store, error);
     if (status == HEED_OK)
         status = heed_store_write_kind(p->store, HEEDI_CORPUS_KIND, HEEDI_CORPUS_FORMAT, error);
     if (status == HEED_OK)
@@ -252,7 +201,7 @@ static heed_status write_provenance(preparation *p, double valid_share, heed_err
         status = heed_store_write_int(p->store, "/tokenizer", "learned", p->learned != NULL, error);
     if (status == HEED_OK && p->learned && p->learned->bpe)
         status = heed_store_write_int(p->store, "/tokenizer", "wanted", (int64_t)p->learned->bpe->n_wanted, error);
-    digest_of_digests(p->sources, p->n_sources, digest);
+    heedi_provenance_digest(p->sources, p->n_sources, digest);
     if (status == HEED_OK)
         status = heed_store_write_text(p->store, "/", "texts_digest", digest, error);
     digest_of_tokens(p, digest);
@@ -364,26 +313,6 @@ static heed_status same_settings(heed_store *store, heed_tokenizer_kind kind, si
     return status;
 }
 
-static heed_status same_texts(heed_store *store, const char *const *text_paths, size_t n_texts, bool *same,
-                              heed_error *error) {
-    char digest[HEEDI_DIGEST_TEXT], *stored = NULL;
-    source *sources = calloc(n_texts, sizeof *sources);
-    heed_status status = HEED_OK;
-    if (!sources)
-        status = heed_fail(error, HEED_MEMORY, "%s: out of memory", heed_store_path(store));
-    if (status == HEED_OK)
-        status = heed_store_read_text(store, "/", "texts_digest", HEEDI_DIGEST_TEXT, &stored, error);
-    for (size_t i = 0; i < n_texts && status == HEED_OK; i++)
-        status = read_text(text_paths[i], NULL, NULL, NULL, sources[i].digest, &sources[i].n_bytes, error);
-    if (status == HEED_OK) {
-        digest_of_digests(sources, n_texts, digest);
-        *same = strcmp(digest, stored) == 0;
-    }
-    free(stored);
-    free(sources);
-    return status;
-}
-
 heed_status heed_corpus_matches(const char *store_path, const char *const *text_paths, size_t n_texts,
                                 heed_tokenizer_kind kind, double valid_share, bool *matches, heed_error *error) {
     return heed_corpus_matches_vocab(store_path, text_paths, n_texts, kind, HEEDI_BPE_USUAL_VOCAB, valid_share, matches,
@@ -399,11 +328,11 @@ heed_status heed_corpus_matches_vocab(const char *store_path, const char *const 
     heed_store *store;
     heed_status status = heedi_corpus_store(&store, store_path, false, error);
     if (status != HEED_OK)
-        return heed_hint(error, "it is in the way of the token store: name another data.store, or remove it");
+        return heedi_hint_in_the_way(error);
     bool same = false;
     status = same_settings(store, kind, vocab, valid_share, &same, error);
     if (status == HEED_OK && same)
-        status = same_texts(store, text_paths, n_texts, matches, error);
+        status = heedi_provenance_same(store, text_paths, n_texts, matches, error);
     heed_store_close(store);
     return status;
 }

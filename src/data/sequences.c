@@ -1,12 +1,14 @@
 #include "sequences.h"
 
-#include "heed/corpus.h"
+#include "heed/pairs.h"
 
 heed_status heedi_sequences_create(heedi_sequences **sequences, heed_corpus *corpus, const heed_batch_shape *shape,
                                    heed_error *error) {
     *sequences = NULL;
     if (heed_corpus_task(corpus))
         return heedi_task_sequences(sequences, heed_corpus_task(corpus), shape, error);
+    if (heed_corpus_has_pairs(corpus))
+        return heedi_pair_sequences(sequences, corpus, shape, error);
     return heedi_text_sequences(sequences, corpus, shape, error);
 }
 

@@ -65,6 +65,7 @@ struct heedi_sequences {
     bool truth_in_source;     /* they are positions of the source */
     uint64_t n_train;         /* sequences an epoch */
     uint64_t n_valid;         /* sequences that validation has */
+    uint64_t n_left_out[2];   /* by heed_split: sequences that the data has, but which are longer than shape->time */
 };
 
 /* The sequences of a corpus, of whatever kind it is. Errors: HEED_CONFIG (the data does not fit shape->time),
@@ -76,6 +77,8 @@ heed_status heedi_sequences_create(heedi_sequences **sequences, heed_corpus *cor
 heed_status heedi_text_sequences(heedi_sequences **sequences, heed_corpus *corpus, const heed_batch_shape *shape,
                                  heed_error *error);
 heed_status heedi_task_sequences(heedi_sequences **sequences, heed_task *task, const heed_batch_shape *shape,
+                                 heed_error *error);
+heed_status heedi_pair_sequences(heedi_sequences **sequences, heed_corpus *corpus, const heed_batch_shape *shape,
                                  heed_error *error);
 
 /* Steps that an epoch of n_sequences > 0 takes; its last step has what is left. */

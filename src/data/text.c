@@ -79,3 +79,33 @@ void heedi_digest_text(XXH128_hash_t hash, char digest[HEEDI_DIGEST_TEXT]) {
     for (size_t i = 0; i < sizeof canonical.digest; i++)
         snprintf(digest + 2 * i, 3, "%02x", canonical.digest[i]);
 }
+
+heed_status heedi_text_whole(const char *path, char **text, size_t *n_bytes, char digest[HEEDI_DIGEST_TEXT],
+                             heed_error *error) {
+    heedi_text file;
+    *text = NULL;
+    *n_bytes = 0;
+    heed_status status = heedi_text_open(&file, path, error);
+    size_t bytes = 1;
+    while (status == HEED_OK && bytes > 0) {
+        const char *piece;
+        status = heedi_text_next(&file, &piece, &bytes, error);
+        char *more = status == HEED_OK ? realloc(*text, *n_bytes + bytes + 1) : NULL;
+        if (more) {
+            *text = more;
+            memcpy(more + *n_bytes, piece, bytes);
+            *n_bytes += bytes;
+        } else if (status == HEED_OK) {
+            status = heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
+        }
+    }
+    if (status == HEED_OK) {
+        uint64_t all;
+        heedi_text_digest(&file, digest, &all);
+    } else {
+        free(*text);
+        *text = NULL;
+    }
+    heedi_text_close(&file);
+    return status;
+}

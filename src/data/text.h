@@ -39,6 +39,11 @@ heed_status heedi_text_next(heedi_text *text, const char **piece, size_t *bytes,
 /* Digest and size of all that was read; of the whole file once next has told its end. */
 void heedi_text_digest(const heedi_text *text, char digest[HEEDI_DIGEST_TEXT], uint64_t *bytes);
 
+/* A whole file in memory, for an encoder that may look at more than a piece. The caller frees *text, which is NULL
+ * after a failure. Errors: as above. */
+heed_status heedi_text_whole(const char *path, char **text, size_t *n_bytes, char digest[HEEDI_DIGEST_TEXT],
+                             heed_error *error);
+
 /* The hex form of a digest. */
 void heedi_digest_text(XXH128_hash_t hash, char digest[HEEDI_DIGEST_TEXT]);
 

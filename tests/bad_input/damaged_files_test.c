@@ -17,6 +17,7 @@
 #include "heed/attention_log.h"
 #include "heed/checkpoint.h"
 #include "heed/corpus.h"
+#include "heed/pairs.h"
 #include "heed/params.h"
 #include "heed/probe_file.h"
 #include "heed/tokenizer.h"
@@ -129,6 +130,47 @@ static void damaged_token_stores(void **state) {
     };
     make_tokens();
     check_reader("tokens.h5", "damaged.h5", read_tokens, tolerated);
+}
+
+/* --- store of pairs --------------------------------------------------------------------------------------------- */
+
+static void make_pairs(void) {
+    heed_error error = HEED_ERROR_INIT;
+    const heed_pairs_settings settings = {
+        .source = HEED_TOKENIZER_CHAR, .target = HEED_TOKENIZER_WORD, .valid_share = 0.25};
+    FILE *text = fopen("pairs.tsv", "w");
+    for (int i = 0; i < 40; i++)
+        fprintf(text, "Ishma\xC3\xABl %d\tCall me number %d.\n", i, i);
+    fclose(text);
+    if (heed_pairs_prepare("pairs.h5", (const char *[]){"pairs.tsv"}, 1, &settings, &error) != HEED_OK)
+        fail_msg("%s", error.message);
+}
+
+/* As training does: open, then every pair. */
+static heed_status read_pairs(const char *path, heed_error *error) {
+    heed_corpus *corpus;
+    int32_t tokens[1000];
+    heed_status status = heed_corpus_open(&corpus, path, error);
+    if (status != HEED_OK)
+        return status;
+    for (heed_split split = HEED_TRAIN; split <= HEED_VALID; split++)
+        for (size_t i = 0; i < heed_corpus_pairs(corpus, split) && status == HEED_OK; i++)
+            for (heed_side side = HEED_SOURCE; side <= HEED_TARGET && status == HEED_OK; side++) {
+                assert_true(heed_corpus_pair_length(corpus, split, side, i) <= 1000);
+                status = heed_corpus_read_pair(corpus, split, side, i, tokens, error);
+            }
+    heed_corpus_close(corpus);
+    return status;
+}
+
+static void damaged_stores_of_pairs(void **state) {
+    (void)state;
+    static const char *const tolerated[] = {
+        "/texts/*", /* where the pairs came from: told, not relied on */
+        "/ texts_digest: *", "/ heed_version: *", "/ valid_share: *", NULL,
+    };
+    make_pairs();
+    check_reader("pairs.h5", "damaged.h5", read_pairs, tolerated);
 }
 
 /* --- checkpoint ------------------------------------------------------------------------------------------------- */
@@ -317,9 +359,8 @@ static void damaged_probes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(damaged_token_stores),
-        cmocka_unit_test(damaged_checkpoints),
-        cmocka_unit_test(damaged_attention_logs),
+        cmocka_unit_test(damaged_token_stores), cmocka_unit_test(damaged_stores_of_pairs),
+        cmocka_unit_test(damaged_checkpoints),  cmocka_unit_test(damaged_attention_logs),
         cmocka_unit_test(damaged_probes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

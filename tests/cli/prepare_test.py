@@ -40,6 +40,25 @@ class Prepare(Case):
         self.expect_fault(self.prepare("story.txt", "-f", "--gpt2", "here"), 66, "here/encoder.json: No such file")
         self.expect_fault(self.prepare("story.txt", "-f", "-t", "bpe", "-n", "255"), 78, "data.vocab = 255: expected a")
 
+    def test_pairs(self):
+        with open("prepare/sounds.tsv", "w") as file:
+            for i in range(30):
+                file.write(f"w{i}\tW {' '.join(str(i))}\n")
+        made = self.expect_success(self.prepare("--pairs", "-t", "word", "--source-tokenizer", "char", "sounds.tsv"))
+        self.assertEqual(made.out, "sounds.h5: 27 pairs to train on, 3 to validate, 13 in the vocabulary of targets, 13 "
+                                   "in that of sources\n")
+        self.assertRegex(self.expect_success(heed("inspect", "prepare/sounds.h5")).out, r"joint +no\n")
+        made = self.expect_success(self.prepare("--pairs", "--joint", "sounds.tsv", "-f", "-v", "0.5"))
+        self.assertEqual(made.out, "sounds.h5: 15 pairs to train on, 15 to validate, 15 in the vocabulary\n")
+        self.expect_fault(self.prepare("--pairs", "story.txt"), 65, r"story.txt:1: no tab \(each line is a source, one tab")
+        self.expect_fault(self.prepare("--joint", "story.txt"), 64, "prepare: --joint is for --pairs")
+        self.expect_fault(self.prepare("--pairs", "--joint", "--source-tokenizer", "byte", "sounds.tsv", "-f"), 78,
+                          "data.joint = yes: a joint vocabulary cuts both sides in one way")
+        self.expect_fault(train(fresh("deaf"), "data.text=", "data.store=prepare/sounds.h5"), 78,
+                          "model.kind = decoder: prepare/sounds.h5 holds pairs, and a decoder reads no source")
+        self.expect_fault(train(fresh("deaf"), "data.text=", "data.pairs=prepare/sounds.tsv"), 78,
+                          "a decoder reads no source")
+
     def test_training_prepares_byte_pairs_and_goes_on_with_them(self):
         settings = ["data.tokenizer=bpe", "data.vocab=300", "train.schedule=constant"]
         self.expect_success(train(fresh("pairs"), *settings, "train.steps=10"))

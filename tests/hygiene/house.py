@@ -15,7 +15,7 @@ ROOMS = {
     "base": (0, "arena log multiversion ragged real rng stage status version"),
     "engine": (1, "comm gemm store watchdog"),
     "config": (1, "config"),
-    "data": (2, "batch corpus task tokenizer"),
+    "data": (2, "batch corpus pairs task tokenizer"),
     "nn": (2, "nn/activation nn/attention nn/attention_table nn/dropout nn/embedding nn/linear nn/loss nn/norm"),
     "model": (3, "gradient model params sample variant"),
     "record": (4, "attention_log change_point checkpoint metrics probe_file trace"),
