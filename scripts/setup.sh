@@ -13,7 +13,8 @@ packages_build=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libb
                 libxxhash-dev librandom123-dev libjansson-dev libutf8proc-dev libpcre2-dev)
 # mpich lies beside Open MPI: mpicc and mpirun stay Open MPI's, whose alternative has the higher priority.
 packages_test=(libcmocka-dev python3 python3-h5py python3-xarray python3-dask python3-netcdf4 python3-h5netcdf
-               python3-xxhash netcdf-bin hdf5-tools clang-format clang-tidy cppcheck shellcheck mpich libmpich-dev)
+               python3-xxhash netcdf-bin hdf5-tools clang-format clang-tidy cppcheck shellcheck mpich libmpich-dev
+               slurm-wlm munge iproute2 clang)
 
 say() {
     printf '%s\n' "$*" >&2
