@@ -14,7 +14,7 @@ packages_build=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libb
 # mpich lies beside Open MPI: mpicc and mpirun stay Open MPI's, whose alternative has the higher priority.
 packages_test=(libcmocka-dev python3 python3-h5py python3-xarray python3-dask python3-netcdf4 python3-h5netcdf
                python3-xxhash netcdf-bin hdf5-tools clang-format clang-tidy cppcheck shellcheck mpich libmpich-dev
-               slurm-wlm munge iproute2 clang)
+               slurm-wlm munge iproute2 clang libclang-rt-14-dev)
 
 say() {
     printf '%s\n' "$*" >&2
