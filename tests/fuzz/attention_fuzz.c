@@ -1,0 +1,31 @@
+/* An attention log under a right digest: merged with itself under another step, and read for credit. */
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fuzz.h"
+#include "heed/attention_log.h"
+#include "probe/credit_log.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    fuzz_write("metrics.jsonl", "", 0);
+    mkdir("attention", 0700);
+    fuzz_write_sealed("attention/step-00000000.h5", data, bytes);
+    heed_error error = HEED_ERROR_INIT;
+    fuzz_expect_form(heed_attention_log_merge(".", "merged.h5", &error), &error);
+    unlink("merged.h5");
+
+    error = (heed_error)HEED_ERROR_INIT;
+    heedi_credit_log log = {.n_logs = 0};
+    heed_status status = heedi_credit_log_open(&log, ".", &error);
+    fuzz_expect_form(status, &error);
+    const size_t n = status == HEED_OK ? heedi_credit_log_elements(&log) : 0;
+    if (n > 0 && n < 1 << 20) {
+        float *map = malloc(n * sizeof *map);
+        FUZZ_HOLDS(map);
+        fuzz_expect_form(heedi_credit_log_read(&log, 0, HEEDI_MAP_CREDIT, map, &error), &error);
+        free(map);
+    }
+    heedi_credit_log_close(&log);
+    return 0;
+}
