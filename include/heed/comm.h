@@ -25,7 +25,8 @@ typedef struct heed_comm {
 typedef struct heed_watchdog heed_watchdog;
 
 /* Starts MPI (thread level FUNNELED: only the thread that called open may call the verbs) and orders the ranks.
- * Without mpirun: one rank. Errors: HEED_PEER. Ownership: heed_comm_close, which ends MPI. Collective. */
+ * Without mpirun: one rank. Errors: HEED_PEER, after which MPI still runs, since the others may be elsewhere: only
+ * heed_comm_abort(NULL, ...) may follow. Ownership: heed_comm_close, which ends MPI. Collective. */
 heed_status heed_comm_open(heed_comm **comm, heed_error *error);
 void heed_comm_close(heed_comm *comm);
 
@@ -81,8 +82,8 @@ heed_status heed_exchange_wait(heed_comm *comm, heed_exchange *exchange, heed_er
 /* Seconds since an arbitrary moment, for timing. Not collective. */
 double heed_seconds(void);
 
-/* Ends all ranks at once, when agreement is impossible. exit_status is not 0 and below 126. Never returns. Not
- * collective. */
+/* Ends all ranks at once, when agreement is impossible (comm NULL: those that MPI knows). exit_status is not 0 and
+ * below 126. Never returns. Not collective. */
 void heed_comm_abort(heed_comm *comm, int exit_status) __attribute__((noreturn));
 
 /* Ends this process alone, from any thread, without a word to MPI: for the watchdog, whose main thread may wait in MPI

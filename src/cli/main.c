@@ -54,7 +54,7 @@ heed_status heedi_open_ranks(heedi_cli *cli, heed_error *error) {
         return HEED_OK;
     if (heed_comm_open(&cli->comm, error) != HEED_OK) {
         /* Processes of another MPI's launcher each believe to be alone, and fail alike: one of them is to say so. */
-        if (error->status == HEED_UNAVAILABLE)
+        if (error->status == HEED_UNAVAILABLE || error->status == HEED_PEER)
             cli->rank = (int)read_launch().rank;
         return error->status;
     }
@@ -128,11 +128,11 @@ static void say_error(const heed_error *error) {
 
 /* Communication failed here, perhaps on this rank alone, while others wait for it: this rank ends them. Where all saw
  * it, rank 0 speaks first, and for all. */
-static void give_up(heed_comm *comm, const heed_error *error) {
-    if (comm->rank != 0)
+static void give_up(const heedi_cli *cli, const heed_error *error) {
+    if (cli->rank != 0)
         sleep(1);
     say_error(error);
-    heed_comm_abort(comm, heed_status_exit(error->status));
+    heed_comm_abort(cli->comm, heed_status_exit(error->status));
 }
 
 /* What was printed has arrived, or it is an error like any other. */
@@ -152,8 +152,8 @@ int main(int argc, char **argv) {
     if (command && (command->all_ranks || cli.rank == 0))
         command->run(&cli, &error);
     finish_output(&error);
-    if (cli.comm && heed_comm_agree(cli.comm, &error) == HEED_PEER)
-        give_up(cli.comm, &error);
+    if ((cli.comm || error.status == HEED_PEER) && heed_comm_agree(cli.comm, &error) == HEED_PEER)
+        give_up(&cli, &error);
     if (error.status != HEED_OK && cli.rank == 0)
         say_error(&error);
     free(cli.arguments);

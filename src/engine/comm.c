@@ -16,8 +16,8 @@ heed_status heedi_comm_check(int code, const char *call, heed_error *error) {
     if (code == MPI_SUCCESS)
         return HEED_OK;
     char text[MPI_MAX_ERROR_STRING] = "";
-    int length;
-    if (MPI_Error_string(code, text, &length) != MPI_SUCCESS)
+    int length, runs = 0; /* before MPI runs, asking for words would end the process */
+    if (MPI_Initialized(&runs) != MPI_SUCCESS || !runs || MPI_Error_string(code, text, &length) != MPI_SUCCESS)
         snprintf(text, sizeof text, "error %d", code);
     return heed_fail(error, HEED_PEER, "%s: %s", call, text);
 }
@@ -55,10 +55,16 @@ heed_status heedi_comm_arrange(heed_comm *comm, MPI_Comm world, MPI_Comm node, h
         status = heedi_comm_check(MPI_Comm_split(world, 0, leader, &engine->all), "MPI_Comm_split", error);
     if (status)
         return status;
-    MPI_Comm_set_errhandler(engine->all, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(engine->all, &comm->rank);
-    MPI_Comm_size(engine->all, &comm->size);
-    MPI_Comm_size(node, &comm->local_size);
+    status =
+        heedi_comm_check(MPI_Comm_set_errhandler(engine->all, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler", error);
+    if (!status)
+        status = heedi_comm_check(MPI_Comm_rank(engine->all, &comm->rank), "MPI_Comm_rank", error);
+    if (!status)
+        status = heedi_comm_check(MPI_Comm_size(engine->all, &comm->size), "MPI_Comm_size", error);
+    if (!status)
+        status = heedi_comm_check(MPI_Comm_size(node, &comm->local_size), "MPI_Comm_size", error);
+    if (status)
+        return status;
     const int leads = world_rank == leader;
     int n_leaders, first; /* leaders among the ranks up to this one; our rank of the node's first */
     status = heedi_comm_check(MPI_Scan(&leads, &n_leaders, 1, MPI_INT, MPI_SUM, engine->all), "MPI_Scan", error);
@@ -97,28 +103,36 @@ static heed_status check_launcher(int size, heed_error *error) {
     return heed_hint(error, "use the mpirun of the MPI that heed was built with, or srun --mpi=pmix");
 }
 
-static heed_status start(heed_comm *comm, heed_error *error) {
-    struct heedi_comm *engine = comm->engine;
-    int started = 0, thread_level;
-    MPI_Initialized(&started);
-    if (!started) {
-        heed_status status =
+static heed_status start_mpi(struct heedi_comm *engine, heed_error *error) {
+    int started = 0, thread_level = MPI_THREAD_SINGLE;
+    heed_status status = heedi_comm_check(MPI_Initialized(&started), "MPI_Initialized", error);
+    if (!status && !started) {
+        status =
             heedi_comm_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &thread_level), "MPI_Init_thread", error);
-        if (status)
-            return status;
-        engine->ends_mpi = true;
+        engine->ends_mpi = !status;
     }
-    MPI_Query_thread(&thread_level);
-    if (thread_level < MPI_THREAD_FUNNELED)
-        return heed_fail(error, HEED_UNAVAILABLE, "%s: does not allow threads beside it", heed_comm_library());
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    if (!status)
+        status = heedi_comm_check(MPI_Query_thread(&thread_level), "MPI_Query_thread", error);
+    if (!status && thread_level < MPI_THREAD_FUNNELED)
+        status = heed_fail(error, HEED_UNAVAILABLE, "%s: does not allow threads beside it", heed_comm_library());
+    if (!status)
+        status = heedi_comm_check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler",
+                                  error);
+    return status;
+}
+
+static heed_status start(heed_comm *comm, heed_error *error) {
     int size = 0, length;
-    MPI_Comm_size(MPI_COMM_WORLD, &size);
-    heed_status status = check_launcher(size, error);
+    char host[MPI_MAX_PROCESSOR_NAME] = "";
+    heed_status status = start_mpi(comm->engine, error);
+    if (!status)
+        status = heedi_comm_check(MPI_Comm_size(MPI_COMM_WORLD, &size), "MPI_Comm_size", error);
+    if (!status)
+        status = check_launcher(size, error);
+    if (!status)
+        status = heedi_comm_check(MPI_Get_processor_name(host, &length), "MPI_Get_processor_name", error);
     if (status)
         return status;
-    char host[MPI_MAX_PROCESSOR_NAME] = "";
-    MPI_Get_processor_name(host, &length);
     snprintf(comm->host, sizeof comm->host, "%s", host);
     MPI_Comm node;
     status = heedi_comm_check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
@@ -126,8 +140,15 @@ static heed_status start(heed_comm *comm, heed_error *error) {
     if (status)
         return status;
     status = heedi_comm_arrange(comm, MPI_COMM_WORLD, node, error);
-    MPI_Comm_free(&node);
+    if (!status) /* else the others may be elsewhere */
+        MPI_Comm_free(&node);
     return status;
+}
+
+/* The others may wait for this rank in a call that it never comes to: MPI is left as it is, for the program to end. */
+static void let_go(struct heedi_comm *engine) {
+    engine->ends_mpi = false;
+    engine->all = MPI_COMM_NULL;
 }
 
 heed_status heed_comm_open(heed_comm **comm, heed_error *error) {
@@ -152,6 +173,8 @@ heed_status heed_comm_open(heed_comm **comm, heed_error *error) {
         if (status && error && !error->status)
             *error = local;
     }
+    if (status == HEED_PEER)
+        let_go(engine);
     if (status) {
         heed_comm_close(*comm);
         *comm = NULL;
@@ -182,7 +205,9 @@ void heed_comm_close(heed_comm *comm) {
 }
 
 void heed_comm_abort(heed_comm *comm, int exit_status) {
-    MPI_Abort(comm ? comm->engine->all : MPI_COMM_WORLD, exit_status);
+    int runs = 0;
+    if (MPI_Initialized(&runs) == MPI_SUCCESS && runs)
+        MPI_Abort(comm ? comm->engine->all : MPI_COMM_WORLD, exit_status);
     _exit(exit_status);
 }
 
