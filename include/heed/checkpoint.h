@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "heed/config.h"
+#include "heed/guard.h"
 #include "heed/params.h"
 #include "heed/status.h"
 #include "heed/tokenizer.h"
@@ -26,6 +27,7 @@ typedef struct heed_checkpoint_state { /* what is beside the arenas */
     uint64_t best_step;
     char data_digest[33]; /* of the token store */
     char kernel[32];      /* BLIS kernel that ran */
+    heed_guard guard;     /* of steps that went wrong */
     char *config_text;    /* resolved configuration; owned by whoever filled the state */
 } heed_checkpoint_state;
 

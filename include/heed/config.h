@@ -65,6 +65,11 @@ typedef enum heed_task_kind {
 } heed_task_kind;
 typedef enum heed_optimizer_kind { HEED_ADAMW, HEED_SGD } heed_optimizer_kind;
 typedef enum heed_recompute { HEED_RECOMPUTE_NONE, HEED_RECOMPUTE_ATTENTION, HEED_RECOMPUTE_BLOCK } heed_recompute;
+typedef enum heed_on_nonfinite {
+    HEED_ON_NONFINITE_STOP,
+    HEED_ON_NONFINITE_SKIP,
+    HEED_ON_NONFINITE_ROLLBACK
+} heed_on_nonfinite;
 typedef enum heed_schedule_kind {
     HEED_CONSTANT,
     HEED_LINEAR,
@@ -117,6 +122,9 @@ typedef struct heed_config {
         int64_t warmup, decay; /* steps; decay: length of WSD's last phase */
         double clip;           /* 0 = off */
         double label_smoothing;
+        heed_on_nonfinite on_nonfinite;
+        double spike_z;       /* standard deviations; 0 = off */
+        int64_t spike_window; /* steps; at most HEED_MOST_WINDOW */
         heed_recompute recompute;
         int64_t threads; /* a rank; 0 = cores / ranks on the node */
         double watchdog; /* seconds; 0 = off */

@@ -53,10 +53,24 @@ heed_gradient *heed_gradsync_gradient(heed_gradsync *sync);
 void heed_gradsync_begin(heed_gradsync *sync);
 heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error);
 
+/* Behind a finish whose norm is not finite: the first gradient that is not finite, in the order in which backward
+ * makes them, and the rank that it comes from. culprit->rank is -1 when every number is finite (the norm overflowed).
+ * The same on all ranks. Errors: HEED_PEER. Collective. */
+typedef struct heed_gradsync_culprit {
+    int rank;
+    size_t tensor, element; /* index in params, element of the tensor */
+    heed_node grains;       /* over which the rank summed it */
+    double value;
+} heed_gradsync_culprit;
+heed_status heed_gradsync_blame(heed_gradsync *sync, heed_gradsync_culprit *culprit, heed_error *error);
+
 /* Updates the owned shards with gradient * scale and brings all parameters to all ranks. Once a finish. Errors:
  * HEED_PEER. Collective. */
 heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double learning_rate, uint64_t step,
                                  heed_error *error);
+
+/* Sets all moments to zero, as they are before the first step. Not collective. */
+void heed_gradsync_clear_moments(heed_gradsync *sync);
 
 /* Optimizer moments between shards and whole arenas on rank 0 (m, v: params->n_elements; NULL elsewhere), for
  * checkpoints. Collective. */

@@ -1,10 +1,11 @@
 /* metrics.jsonl: one JSON object a step with figures that are the same bits for every number of ranks and threads
- * (step, epoch, tokens, loss, gradient_norm, learning_rate; valid_loss and valid_accuracy at evaluation steps).
- * timing.jsonl: one a step with the rest (seconds, tokens_per_second, share_of_peak). Numbers are printed with 17
- * digits, so text equality is bit equality. Rank 0 writes. */
+ * (step, epoch, tokens, loss, gradient_norm, learning_rate; left_out at steps that changed nothing; valid_loss and
+ * valid_accuracy at evaluation steps). timing.jsonl: one a step with the rest (seconds, tokens_per_second,
+ * share_of_peak). Numbers are printed with 17 digits, so text equality is bit equality. Rank 0 writes. */
 #ifndef HEED_METRICS_H
 #define HEED_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ typedef struct heed_step_record {
     double valid_accuracy; /* written beside it */
     double seconds;
     double share_of_peak; /* NaN = unknown */
+    bool left_out;        /* the step changed nothing */
 } heed_step_record;
 
 /* Opens both files for appending after cutting lines of steps > last_step (and a torn last line). Errors: HEED_CREATE,

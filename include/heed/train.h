@@ -9,6 +9,7 @@
 #include "heed/comm.h"
 #include "heed/config.h"
 #include "heed/gradsync.h"
+#include "heed/guard.h"
 #include "heed/model.h"
 #include "heed/status.h"
 
@@ -20,6 +21,7 @@ typedef struct heed_trainer {
     heed_model *model;
     heed_gradsync *sync;
     double *tally;     /* (heed_tally_size) scratch: losses and counts that are summed over ranks */
+    heed_guard guard;  /* of steps that went wrong */
     uint64_t step;     /* the next step to do */
     bool stop;         /* this rank wants to stop; after a step: some rank does */
     heed_error failed; /* what went wrong on this rank since the last step: agreed on in the next */
@@ -34,11 +36,12 @@ typedef struct heed_step_result {
     double gradient_norm; /* of that mean, before clipping */
     double learning_rate;
     double tokens; /* of the global batch (the sum of their weights) */
+    bool left_out; /* nothing was changed: see train.on_nonfinite and train.spike_z */
 } heed_step_result;
 
 /* One training step: batch -> forward -> loss -> backward -> reduce -> clip -> optimizer. Advances trainer->step.
- * Errors: HEED_NUMERIC when loss or gradient norm is not finite; any rank's failure; parameters are then unchanged.
- * HEED_PEER. Allocates nothing. Collective. */
+ * Errors: HEED_NUMERIC when loss or gradient norm is not finite and the step is not left out; any rank's failure;
+ * parameters are then unchanged. HEED_PEER. Allocates nothing. Collective. */
 heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_error *error);
 
 /* The operations that training takes a token, by the usual count: 6 N for the products with the N weights (all but a

@@ -136,6 +136,14 @@ const heedi_field heedi_fields[] = {
     {REAL(train, label_smoothing, 0, 0, 1), .below_high = true, .unit = "",
      .meaning = "share of the target's probability that is spread over the whole vocabulary in training (Szegedy et al. 2016); evaluation "
                 "goes without"},
+    {CHOICE(train, on_nonfinite, stop, "stop|skip|rollback"), .resumable = true, .unit = "",
+     .meaning = "when the loss or a gradient is NaN or infinite. stop: training ends; skip: the step changes nothing; rollback: training goes "
+                "back to the last checkpoint, and the step changes nothing when it fails again"},
+    {REAL(train, spike_z, 0, 0, 1e6), .unit = "",
+     .meaning = "a step whose loss lies more than so many standard deviations above the mean of the last train.spike_window losses changes "
+                "nothing; 0: off"},
+    {INT(train, spike_window, 100, 2, 1024), .unit = "steps",
+     .meaning = "that train.spike_z looks back"},
     {CHOICE(train, recompute, none, "none|attention|block"), .resumable = true, .unit = "",
      .meaning = "what the backward pass computes again instead of keeping it: nothing, the attention of every block, or whole blocks; "
                 "saves memory, costs time, changes no bit"},

@@ -9,6 +9,7 @@
 #include "heed/comm.h"
 #include "heed/gemm.h"
 #include "heed/store.h"
+#include "record/guard.h"
 #include "record/step_files.h"
 
 #define KIND "checkpoint"
@@ -58,6 +59,8 @@ static heed_status write_state(heed_store *store, const heed_checkpoint_state *s
         status = heed_store_write_number(store, "/", "valid_loss", state->valid_loss, error);
     if (status == HEED_OK)
         status = heed_store_write_number(store, "/", "best_loss", state->best_loss, error);
+    if (status == HEED_OK)
+        status = heedi_guard_write(store, &state->guard, error);
     return status;
 }
 
@@ -123,6 +126,8 @@ static heed_status read_state(heed_store *store, heed_checkpoint_state *state, h
         status = heed_store_read_number(store, "/", "valid_loss", &state->valid_loss, error);
     if (status == HEED_OK)
         status = heed_store_read_number(store, "/", "best_loss", &state->best_loss, error);
+    if (status == HEED_OK)
+        status = heedi_guard_read(store, &state->guard, error);
     return status;
 }
 

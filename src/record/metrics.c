@@ -123,6 +123,8 @@ heed_status heed_metrics_add(heed_metrics *metrics, const heed_step_record *reco
     add_number(&text, "loss", record->loss);
     add_number(&text, "gradient_norm", record->gradient_norm);
     add_number(&text, "learning_rate", record->learning_rate);
+    if (record->left_out)
+        add(&text, ",\"left_out\":true");
     if (!isnan(record->valid_loss)) {
         add_number(&text, "valid_loss", record->valid_loss);
         add_number(&text, "valid_accuracy", record->valid_accuracy);

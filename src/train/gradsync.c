@@ -76,6 +76,14 @@ static void add(real *sum, const real *a, const real *b, size_t count) {
         sum[i] = a[i] + b[i];
 }
 
+const real *heedi_gradsync_leaf(const heed_gradsync *sync, const heedi_bucket *bucket, const heedi_leaf *leaf,
+                                size_t at) {
+    if (leaf->rank == sync->plan.rank)
+        return heed_gradient_partial(sync->gradient, leaf->partial) + bucket->gradient + bucket->own_first + at;
+    const size_t slot = leaf->partial * (size_t)sync->plan.size + (size_t)leaf->rank;
+    return (const real *)(const void *)(sync->received + bucket->receive_offset[slot]) + at;
+}
+
 /* A walk through the tree over one block: leaves are met in the order of their grains. */
 typedef struct tree_walk {
     heed_gradsync *sync;
@@ -85,20 +93,10 @@ typedef struct tree_walk {
     real *scratch;
 } tree_walk;
 
-static const real *leaf_values(const tree_walk *walk, const heedi_leaf *leaf) {
-    const heed_gradsync *sync = walk->sync;
-    const heedi_bucket *bucket = walk->bucket;
-    if (leaf->rank == sync->plan.rank)
-        return heed_gradient_partial(sync->gradient, leaf->partial) + bucket->gradient + bucket->own_first +
-               walk->block;
-    const size_t slot = leaf->partial * (size_t)sync->plan.size + (size_t)leaf->rank;
-    return (const real *)(const void *)(sync->received + bucket->receive_offset[slot]) + walk->block;
-}
-
 /* The node's sum over the block: a leaf as it lies, else in the scratch of this level. */
 static const real *node_sum(tree_walk *walk, heed_node node, size_t level) {
     if (walk->leaf->node.first == node.first && walk->leaf->node.count == node.count)
-        return leaf_values(walk, walk->leaf++);
+        return heedi_gradsync_leaf(walk->sync, walk->bucket, walk->leaf++, walk->block);
     const size_t left = heed_tree_left(node.count);
     const real *a = node_sum(walk, (heed_node){node.first, left}, level);
     const real *b = node_sum(walk, (heed_node){node.first + left, node.count - left}, level + 1);

@@ -1,5 +1,6 @@
 /* Whole arenas on rank 0, gathered from the owners of their shards, and back. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "train/gradsync_state.h"
 
@@ -59,4 +60,12 @@ heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, co
     if (status == HEED_OK && sync->v)
         status = scatter(sync, v, sync->v, error);
     return status;
+}
+
+void heed_gradsync_clear_moments(heed_gradsync *sync) {
+    const size_t bytes = sync->plan.own_elements * sizeof(real);
+    if (sync->m)
+        memset(sync->m, 0, bytes);
+    if (sync->v)
+        memset(sync->v, 0, bytes);
 }

@@ -30,4 +30,9 @@ static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket
     return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
 }
 
+/* Values of one leaf of the tree in this rank's shard of the bucket, from element `at` of the shard on. This rank's own
+ * first partial sum is overwritten when the tree is completed. */
+const real *heedi_gradsync_leaf(const heed_gradsync *sync, const heedi_bucket *bucket, const heedi_leaf *leaf,
+                                size_t at);
+
 #endif

@@ -74,6 +74,10 @@ heed_status heedi_resume_load(heedi_run *run, heed_error *error);
 /* From the snapshot to all ranks. Collective. */
 heed_status heedi_resume_spread(heedi_run *run, heed_error *error);
 
+/* Goes back to the newest checkpoint, or to the start where there is none, and forgets `error`, which it logs as the
+ * reason. What is known of steps that went wrong stays. Collective. */
+heed_status heedi_roll_back(heedi_run *run, heed_error *error);
+
 /* Makes the token store if the config names a text and there is none yet. Rank 0. */
 heed_status heedi_data_prepare(heedi_run *run, heed_error *error);
 /* Opens it, and holds it against the checkpoint. Each rank. */
@@ -85,6 +89,8 @@ heed_status heedi_threads_choose(heedi_run *run, heed_error *error);
 
 /* Snapshot, background writer, metrics. Rank 0. */
 heed_status heedi_save_open(heedi_run *run, heed_error *error);
+/* Opens the figures behind step trainer.step; lines and attention logs that lie past it are cut. Rank 0. */
+heed_status heedi_figures_open(heedi_run *run, heed_error *error);
 /* Takes a snapshot and has it written in the background. A save that failed is reported and tried again at the next.
  * Collective. */
 heed_status heedi_save(heedi_run *run, heed_error *error);

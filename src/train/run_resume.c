@@ -42,6 +42,7 @@ static heed_status compare_configs(const heedi_run *run, const char *now, heed_e
 heed_status heedi_resume_find(heedi_run *run, heed_error *error) {
     heed_checkpoint_state *state = &run->state;
     char folder[HEED_PATH_MAX];
+    heed_checkpoint_state_reset(state);
     *state = (heed_checkpoint_state){.valid_loss = __builtin_nan(""), .best_loss = __builtin_nan("")};
     if (run->comm->rank != 0)
         return HEED_OK;
@@ -74,6 +75,7 @@ heed_status heedi_resume_share(heedi_run *run, heed_error *error) {
     state->config_text = own_text;
     snprintf(state->kernel, sizeof state->kernel, "%s", heed_gemm_kernel());
     run->trainer.step = state->step;
+    run->trainer.guard = state->guard;
     return status;
 }
 
@@ -103,7 +105,10 @@ heed_status heedi_resume_spread(heedi_run *run, heed_error *error) {
     if (run->comm->rank == 0)
         memcpy(weights, run->snapshot.weights, n_elements * sizeof *weights);
     heed_status status = heed_comm_broadcast(run->comm, weights, n_elements * sizeof *weights, 0, error);
-    if (status == HEED_OK && run->checkpoint[0])
-        status = heed_gradsync_scatter_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
-    return status;
+    if (status != HEED_OK || run->checkpoint[0])
+        return status == HEED_OK
+                   ? heed_gradsync_scatter_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error)
+                   : status;
+    heed_gradsync_clear_moments(run->trainer.sync);
+    return HEED_OK;
 }

@@ -24,11 +24,17 @@ heed_status heedi_save_open(heedi_run *run, heed_error *error) {
     run->snapshot.v = n_arenas > 2 ? heed_arena_take(&run->snapshot_arena, arena_bytes) : NULL;
     snprintf(folder, sizeof folder, "%s/checkpoints", config->run.dir);
     status = heed_checkpoint_writer_create(&run->writer, folder, (size_t)config->checkpoint.keep, error);
-    if (status == HEED_OK) /* what lies past the checkpoint is done again */
-        status = heed_attention_log_cut(config->run.dir, run->trainer.step, error);
-    if (status == HEED_OK)
-        status = heed_metrics_open(&run->metrics, config->run.dir, run->trainer.step, error);
-    return status;
+    return status == HEED_OK ? heedi_figures_open(run, error) : status;
+}
+
+heed_status heedi_figures_open(heedi_run *run, heed_error *error) {
+    if (run->comm->rank != 0)
+        return HEED_OK;
+    heed_metrics_close(run->metrics);
+    run->metrics = NULL;
+    const heed_status status = heed_attention_log_cut(run->config->run.dir, run->trainer.step, error);
+    return status == HEED_OK ? heed_metrics_open(&run->metrics, run->config->run.dir, run->trainer.step, error)
+                             : status;
 }
 
 heed_status heedi_save(heedi_run *run, heed_error *error) {
@@ -47,6 +53,7 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     memcpy(run->snapshot.weights, heed_model_weights(run->trainer.model),
            run->snapshot.params->n_elements * sizeof(real));
     run->state.step = run->trainer.step;
+    run->state.guard = run->trainer.guard;
     /* a checkpoint without its logs and figures would leave a gap in the run that goes on from it */
     heed_status started = heedi_look_finish(run, &failed);
     if (started == HEED_OK)

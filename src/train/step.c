@@ -3,10 +3,9 @@
  * The global batch is G grains of sequences; this rank computes a contiguous run of them. Up to `backward` every rank
  * works for itself. From `reduce` on all ranks hold the same bits, however many ranks there are: gradients are summed
  * along one fixed tree over the grains (heed/gradient.h), losses in the order of sequences. */
-#include <math.h>
-
 #include "heed/schedule.h"
 #include "heed/train.h"
+#include "train/guard.h"
 #include "train/tally.h"
 
 /* Pascanu, Mikolov and Bengio 2013: a gradient longer than `longest` is shortened to that length. */
@@ -47,22 +46,21 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
     if (status != HEED_OK)
         return status;
     loss /= batch.weight_total;
-    if (!isfinite(loss) || !isfinite(norm)) {
-        heed_fail(error, HEED_NUMERIC, "step %llu: loss = %g, gradient norm = %g: training diverged",
-                  (unsigned long long)trainer->step + 1, loss, norm);
-        return heed_hint(error, "lower train.peak_lr, warm up for longer, or clip harder; the last checkpoint is good");
-    }
+    const double rate = heed_learning_rate(config, trainer->step);
+    *result = (heed_step_result){loss, norm, rate, batch.weight_total, false};
+
+    /* guard: from the same bits all ranks decide alike whether this step is taken, left out, or the last */
+    status = heedi_guard_judge(trainer, loss, norm, &result->left_out, error);
+    if (status != HEED_OK)
+        return status;
 
     /* clip, and turn sums over the batch's tokens into means */
     const double scale = clipping(norm, config->train.clip) / batch.weight_total;
 
     /* optimizer: each rank updates its shard and gives it to all */
-    const double rate = heed_learning_rate(config, trainer->step);
-    status = heed_gradsync_update(sync, heed_model_weights(model), scale, rate, trainer->step, error);
-    if (status != HEED_OK)
-        return status;
-
-    trainer->step++;
-    *result = (heed_step_result){loss, norm, rate, batch.weight_total};
-    return HEED_OK;
+    if (!result->left_out)
+        status = heed_gradsync_update(sync, heed_model_weights(model), scale, rate, trainer->step, error);
+    if (status == HEED_OK)
+        trainer->step++;
+    return status;
 }

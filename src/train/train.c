@@ -7,6 +7,7 @@
 #include "heed/gemm.h"
 #include "heed/log.h"
 #include "heed/watchdog.h"
+#include "train/guard.h"
 #include "train/run.h"
 
 static volatile sig_atomic_t stop_requested;
@@ -141,6 +142,7 @@ static void record(heedi_run *run, const heed_step_result *result, double second
                                        .loss = result->loss,
                                        .gradient_norm = result->gradient_norm,
                                        .learning_rate = result->learning_rate,
+                                       .left_out = result->left_out,
                                        .valid_loss = evaluated ? run->state.valid_loss : NAN,
                                        .valid_accuracy = run->valid_accuracy,
                                        .seconds = seconds,
@@ -161,6 +163,8 @@ static heed_status step_and_record(heedi_run *run, heed_error *error) {
     heed_watchdog_mark(run->comm, trainer->step + 1);
     trainer->stop = stop_requested;
     heed_status status = heed_step(trainer, &result, error);
+    if (status == HEED_NUMERIC && heedi_guard_wants_rollback(trainer))
+        return heedi_roll_back(run, error);
     const double seconds = heed_seconds() - start;
 
     if (status == HEED_OK && looks)
