@@ -28,6 +28,8 @@ typedef struct heed_checkpoint_state { /* what is beside the arenas */
     char data_digest[33]; /* of the token store */
     char kernel[32];      /* BLIS kernel that ran */
     heed_guard guard;     /* of steps that went wrong */
+    bool unfinished;      /* the evaluation that belongs to the step was broken off: it is made when the run goes on */
+    double figures[4];    /* then: loss, gradient norm, learning rate and tokens of the step */
     char *config_text;    /* resolved configuration; owned by whoever filled the state */
 } heed_checkpoint_state;
 

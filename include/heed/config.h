@@ -70,6 +70,7 @@ typedef enum heed_on_nonfinite {
     HEED_ON_NONFINITE_SKIP,
     HEED_ON_NONFINITE_ROLLBACK
 } heed_on_nonfinite;
+typedef enum heed_on_corruption { HEED_ON_CORRUPTION_STOP, HEED_ON_CORRUPTION_HEAL } heed_on_corruption;
 typedef enum heed_schedule_kind {
     HEED_CONSTANT,
     HEED_LINEAR,
@@ -125,6 +126,9 @@ typedef struct heed_config {
         heed_on_nonfinite on_nonfinite;
         double spike_z;       /* standard deviations; 0 = off */
         int64_t spike_window; /* steps; at most HEED_MOST_WINDOW */
+        int64_t verify_every; /* steps; 0 = off */
+        heed_on_corruption on_corruption;
+        char walltime[HEED_PATH_MAX]; /* seconds, or "slurm" */
         heed_recompute recompute;
         int64_t threads; /* a rank; 0 = cores / ranks on the node */
         double watchdog; /* seconds; 0 = off */

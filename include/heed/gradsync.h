@@ -7,6 +7,7 @@
 #ifndef HEED_GRADSYNC_H
 #define HEED_GRADSYNC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -68,6 +69,17 @@ heed_status heed_gradsync_blame(heed_gradsync *sync, heed_gradsync_culprit *culp
  * HEED_PEER. Collective. */
 heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double learning_rate, uint64_t step,
                                  heed_error *error);
+
+/* Integrity of what lies in memory between two steps. seal digests this rank's copy of all parameters, shard by shard,
+ * and the moments that it owns, and holds the copies against those of the shards' owners: with three ranks or more a
+ * copy that differs names its rank, with two the owner's is taken for the wrong one. verify digests them again, behind
+ * backward and before update: a copy that is no longer what it was when it was sealed is HEED_CORRUPT in `failed` on
+ * that rank. It does nothing when nothing was sealed since the last update. seal puts HEED_CORRUPT into `failed` on the
+ * ranks at fault, and returns it on all. Each reads all parameters once (XXH3). seal is collective, verify is not. */
+heed_status heed_gradsync_seal(heed_gradsync *sync, const real *weights, heed_error *failed, heed_error *error);
+void heed_gradsync_verify(heed_gradsync *sync, const real *weights, heed_error *failed);
+/* Did the last verify find moments changed? */
+bool heed_gradsync_moments_changed(const heed_gradsync *sync);
 
 /* Sets all moments to zero, as they are before the first step. Not collective. */
 void heed_gradsync_clear_moments(heed_gradsync *sync);

@@ -39,6 +39,7 @@
     X(AGREE, "losses and norms to all", true)                                                                          \
     X(UPDATE, "optimizer", false)                                                                                      \
     X(RETURN, "parameters back", true)                                                                                 \
+    X(VERIFY, "verifying parameters", false)                                                                           \
     X(EVALUATE, "evaluation", false)                                                                                   \
     X(LOOK, "attention log", false)                                                                                    \
     X(SAVE, "checkpoint", false)

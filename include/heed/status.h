@@ -20,6 +20,7 @@
     X(CONFIG, 78, "a setting is wrong")                                                                                \
     X(NUMERIC, 80, "training diverged: a loss or a gradient is not finite")                                            \
     X(PEER, 81, "a rank was lost, or communication failed")                                                            \
+    X(CORRUPT, 83, "a rank's memory changed by itself")                                                                \
     X(VERDICT, 82, "the measured verdict is not the one that the config expects")
 
 typedef enum heed_status {

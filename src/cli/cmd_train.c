@@ -12,14 +12,17 @@ static void ask_to_stop(int signal_number) {
     heed_train_request_stop();
 }
 
-/* SIGTERM and SIGUSR1 come from schedulers (SLURM's --signal), SIGINT from Ctrl-C. The first one asks for a checkpoint
- * and an orderly end; the second finds the default action again and ends the process at once. */
+/* SIGTERM and SIGUSR1 come from schedulers, often more than once: each asks for a checkpoint and an orderly end. SIGINT
+ * comes from people: the second one finds the default action again and ends the process at once. SIGCONT, which SLURM
+ * sends too, means nothing. */
 void heedi_listen_for_stops(void) {
     const int signals[] = {SIGTERM, SIGUSR1, SIGINT};
-    struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    struct sigaction action = {.sa_handler = ask_to_stop};
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        action.sa_flags = signals[i] == SIGINT ? (int)SA_RESETHAND | SA_RESTART : SA_RESTART;
         sigaction(signals[i], &action, NULL);
+    }
 }
 
 heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
@@ -38,9 +41,8 @@ heed_status heedi_command_train(heedi_cli *cli, heed_error *error) {
                  "command line win over the file's ('heed config' lists them). Under mpirun all ranks train together; "
                  "the result "
                  "has the same bits for any number of them.\n\n"
-                 "SIGTERM, SIGUSR1 or Ctrl-C: a checkpoint is written, and training ends with status 75; a second "
-                 "signal ends it "
-                 "at once.",
+                 "SIGTERM, SIGUSR1 or Ctrl-C: a checkpoint is written, and training ends with status 75, as it does in "
+                 "time before train.walltime ends; a second Ctrl-C ends it at once.",
         .examples = "  heed train configs/whale.ini\n"
                     "  mpirun -n 8 heed train configs/whale.ini model.width=256 train.steps=5000\n"
                     "  heed train data.text=data/moby-dick.txt run.dir=runs/mine train.steps=200\n"

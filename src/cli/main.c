@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/match.h"
 #include "heed/log.h"
 
 struct command {
@@ -61,7 +62,7 @@ heed_status heedi_open_ranks(heedi_cli *cli, heed_error *error) {
     open_comm = cli->comm;
     cli->rank = cli->comm->rank;
     heed_log_setup(cli->rank, HEED_INFO);
-    return HEED_OK;
+    return heedi_match_ranks(cli->comm, error);
 }
 
 static void print_help(void) {

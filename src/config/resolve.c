@@ -175,6 +175,15 @@ static heed_status check_one_source(const heed_config *config, heed_error *error
     return HEED_OK;
 }
 
+static heed_status check_walltime(const heed_config *config, heed_error *error) {
+    heed_config copy = *config;
+    const heedi_field seconds = {.type = HEEDI_REAL, .offset = offsetof(heed_config, train.clip), .high = 1e9};
+    if (strcmp(config->train.walltime, "slurm") == 0 || heedi_field_parse(&seconds, &copy, config->train.walltime))
+        return HEED_OK;
+    clash(config, error, "train.walltime", "expected a number of seconds, or slurm");
+    return heed_hint(error, "0: no end");
+}
+
 static heed_status check_pairs(const heed_config *config, heed_error *error) {
     if (!is_set(config, PAIRS) || config->model.kind != HEED_DECODER)
         return HEED_OK;
@@ -216,6 +225,7 @@ static const struct {
     {check_rates, "train.schedule=cosine train.peak_lr=1e-5 train.final_lr=1e-4"},
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_probes, "log.probes=0"},
+    {check_walltime, "train.walltime=1:30:00"},
     {check_data, "data.text= data.store="},
     {check_one_source, "data.task=copy data.text=book.txt"},
     {check_pairs, "data.pairs=book.tsv"},

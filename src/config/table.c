@@ -144,6 +144,12 @@ const heedi_field heedi_fields[] = {
                 "nothing; 0: off"},
     {INT(train, spike_window, 100, 2, 1024), .unit = "steps",
      .meaning = "that train.spike_z looks back"},
+    {INT(train, verify_every, 0, 0, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "between steps at whose end each rank takes digests of its parameters and moments, to find in the next one whether its memory "
+                "changed by itself; 0: off"},
+    {CHOICE(train, on_corruption, heal, "stop|heal"), .resumable = true, .unit = "",
+     .meaning = "when it did. stop: training ends and names the rank; heal: parameters are copied from a sound rank, or where there is none "
+                "training goes back to the last checkpoint"},
     {CHOICE(train, recompute, none, "none|attention|block"), .resumable = true, .unit = "",
      .meaning = "what the backward pass computes again instead of keeping it: nothing, the attention of every block, or whole blocks; "
                 "saves memory, costs time, changes no bit"},
@@ -151,6 +157,9 @@ const heedi_field heedi_fields[] = {
      .meaning = "0: the node's cores divided by the ranks on it"},
     {REAL(train, watchdog, 600, 0, 1e6), .resumable = true, .unit = "s",
      .meaning = "within which all ranks end when one is lost or hangs; it must be longer than the longest part of a step; 0: off"},
+    {TEXT(train, walltime, "slurm"), .resumable = true, .unit = "s",
+     .meaning = "that the run has from its start: it saves and ends in time with status 75; slurm: until SLURM_JOB_END_TIME (Unix time, set by "
+                "SLURM or by the job script), if there is one; 0: no end"},
     {TEXT(train, init_from, ""), .unit = "",
      .meaning = "checkpoint whose weights a new run starts from; empty: random weights"},
 

@@ -14,7 +14,10 @@
 
 #define KIND "checkpoint"
 #define FORMAT 1
+#define UNFINISHED "/unfinished"
 #define CONFIG_BYTES ((size_t)1 << 20)
+
+static const size_t n_figures = sizeof((heed_checkpoint_state *)0)->figures / sizeof(double);
 
 /* The arenas and the groups that they are stored in. */
 typedef struct arena_row {
@@ -61,6 +64,8 @@ static heed_status write_state(heed_store *store, const heed_checkpoint_state *s
         status = heed_store_write_number(store, "/", "best_loss", state->best_loss, error);
     if (status == HEED_OK)
         status = heedi_guard_write(store, &state->guard, error);
+    if (status == HEED_OK && state->unfinished)
+        status = heed_store_write(store, UNFINISHED, HEED_TYPE_FLOAT64, 1, &n_figures, state->figures, false, error);
     return status;
 }
 
@@ -128,6 +133,9 @@ static heed_status read_state(heed_store *store, heed_checkpoint_state *state, h
         status = heed_store_read_number(store, "/", "best_loss", &state->best_loss, error);
     if (status == HEED_OK)
         status = heedi_guard_read(store, &state->guard, error);
+    state->unfinished = heed_store_has(store, UNFINISHED);
+    if (status == HEED_OK && state->unfinished)
+        status = heed_store_read(store, UNFINISHED, HEED_TYPE_FLOAT64, 1, &n_figures, state->figures, error);
     return status;
 }
 

@@ -2,7 +2,7 @@
 
 #include "heed/arena.h"
 #include "heed/stage.h"
-#include "heed/train.h"
+#include "train/evaluate.h"
 #include "train/tally.h"
 
 /* Rows with a weight, and those of them whose likeliest token is the target: whole numbers, so that ranks may add them
@@ -24,8 +24,8 @@ static size_t most_rows(const heed_config *config) {
     return heed_bytes((size_t)config->train.batch, (size_t)config->model.time);
 }
 
-heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
-                          size_t max_batches, heed_evaluation *found, heed_error *error) {
+heed_status heedi_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
+                           size_t max_batches, heedi_breakoff *breakoff, heed_evaluation *found, heed_error *error) {
     HEED_IN_STAGE(EVALUATE);
     const size_t n_all = heed_batcher_eval_count(batcher);
     const size_t n_batches = max_batches && max_batches < n_all ? max_batches : n_all;
@@ -42,9 +42,10 @@ heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model
     double *tally = heed_arena_take(&arena, tally_bytes), sum = 0.0, count = 0.0;
     int32_t *best = heed_arena_take(&arena, best_bytes);
     hits counted = {0};
-    for (size_t i = 0; i < n_batches && status == HEED_OK; i++) {
+    bool stop = false;
+    for (size_t i = 0; i < n_batches && status == HEED_OK && !stop; i++) {
         heed_batch batch = {0};
-        bool stop = false;
+        stop = breakoff && breakoff->wanted(breakoff->context);
         double loss;
         heed_batcher_eval(batcher, i, &batch, &failed);
         double *sequence_loss = heedi_tally_begin(tally, config, &batch);
@@ -62,6 +63,13 @@ heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model
     if (status == HEED_OK)
         status = heed_comm_sum(comm, &counted.right, 2, error);
     heed_arena_reset(&arena);
+    if (breakoff)
+        breakoff->happened = stop;
     *found = (heed_evaluation){sum / count, count, counted.right / counted.all};
     return status;
+}
+
+heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
+                          size_t max_batches, heed_evaluation *found, heed_error *error) {
+    return heedi_evaluate(comm, config, model, batcher, max_batches, NULL, found, error);
 }

@@ -197,6 +197,7 @@ heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *no
 heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double learning_rate, uint64_t step,
                                  heed_error *error) {
     heed_status status = HEED_OK;
+    sync->sealed = false;
     for (size_t b = 0; b < sync->plan.n_buckets && status == HEED_OK; b++) {
         const heedi_bucket *bucket = &sync->plan.buckets[b];
         if (bucket->tied)
@@ -237,8 +238,11 @@ static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     sync->n_levels = levels_of(plan->n_grains);
     sync->n_threads = omp_get_max_threads();
     const size_t block_bytes = block_sum_bytes(sync->params), scratch_bytes = tree_bytes(plan->n_grains);
+    const size_t size = (size_t)plan->size;
+    const size_t digest_bytes = heed_bytes(heed_bytes(plan->n_buckets, size), sizeof *sync->digests);
     const size_t bytes = n_moments * heed_aligned(moment_bytes) + heed_aligned(plan->received_bytes) +
-                         heed_aligned(block_bytes) + heed_aligned(scratch_bytes);
+                         heed_aligned(block_bytes) + heed_aligned(scratch_bytes) + heed_aligned(digest_bytes) +
+                         heed_aligned(2 * size * sizeof *sync->per_rank) + heed_aligned(size);
     const heed_status status = heed_arena_init(&sync->arena, bytes, "optimizer and gradient exchange", error);
     if (status != HEED_OK)
         return status;
@@ -247,6 +251,9 @@ static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     sync->received = heed_arena_take(&sync->arena, plan->received_bytes);
     sync->block_sum = heed_arena_take(&sync->arena, block_bytes);
     sync->scratch = heed_arena_take(&sync->arena, scratch_bytes);
+    sync->digests = heed_arena_take(&sync->arena, digest_bytes);
+    sync->per_rank = heed_arena_take(&sync->arena, 2 * size * sizeof *sync->per_rank);
+    sync->differs_here = heed_arena_take(&sync->arena, size);
     sync->exchanges = calloc(plan->n_buckets * plan->n_waves, sizeof *sync->exchanges);
     sync->pending = calloc(plan->n_buckets, sizeof *sync->pending);
     if (!sync->exchanges || !sync->pending)

@@ -56,6 +56,7 @@ static heed_status scatter(heed_gradsync *sync, const real *whole, real *shards,
 }
 
 heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, const real *v, heed_error *error) {
+    sync->sealed = false;
     heed_status status = sync->m ? scatter(sync, m, sync->m, error) : HEED_OK;
     if (status == HEED_OK && sync->v)
         status = scatter(sync, v, sync->v, error);
@@ -64,6 +65,7 @@ heed_status heed_gradsync_scatter_moments(heed_gradsync *sync, const real *m, co
 
 void heed_gradsync_clear_moments(heed_gradsync *sync) {
     const size_t bytes = sync->plan.own_elements * sizeof(real);
+    sync->sealed = false;
     if (sync->m)
         memset(sync->m, 0, bytes);
     if (sync->v)

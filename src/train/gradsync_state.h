@@ -22,6 +22,12 @@ struct heed_gradsync {
     heed_exchange *exchanges; /* (buckets, waves) */
     size_t *pending;          /* (buckets) tensors that are not ready yet */
     size_t n_started;         /* buckets under way, counted from the last one */
+    bool sealed;              /* digests are those of the parameters as they are */
+    bool moments_changed;     /* found by the last verify */
+    uint64_t *digests;        /* (buckets, ranks) of the pieces of shards */
+    uint64_t moment_digest;   /* of the owned shards' moments */
+    double *per_rank;         /* (2, ranks) scratch */
+    bool *differs_here;       /* (ranks) scratch */
     heed_error error;         /* of an exchange that was started during backward */
 };
 

@@ -62,7 +62,8 @@ static heed_status describe(const heed_trainer *trainer, double loss, double nor
         heed_fail(&why, HEED_NUMERIC, "step %llu: loss = %g, gradient norm = %g: on rank %d on %s %s%s",
                   (unsigned long long)trainer->step + 1, loss, norm, speaker, trainer->comm->host,
                   first->rank < 0 ? "the sum over all overflows" : first->text, also);
-        heed_hint(&why, "lower train.peak_lr, warm up for longer, clip harder, or see train.on_nonfinite; the last "
+        heed_hint(&why, "training diverged? lower train.peak_lr, warm up for longer, clip harder, or see "
+                        "train.on_nonfinite; the last "
                         "checkpoint is good");
     }
     status = heed_comm_agree(trainer->comm, &why);

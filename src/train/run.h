@@ -49,10 +49,17 @@ typedef struct heedi_run {
         double seconds_per_step; /* moving average */
     } speed;
 
+    struct {                                        /* rank 0's clock counts */
+        double deadline;                            /* heed_seconds; infinite: none */
+        bool in_time;                               /* the decision to stop, once made */
+        double looked, longest_piece, longest_save; /* seconds */
+    } stop;
+
     /* rank 0 */
     FILE *log;
     heed_metrics *metrics;
     heed_checkpoint_writer *writer;
+    double save_seconds; /* that the last snapshot took */
     heed_checkpoint_arenas snapshot;
     heed_arena snapshot_arena;
 } heedi_run;
@@ -83,6 +90,9 @@ heed_status heedi_data_prepare(heedi_run *run, heed_error *error);
 /* Opens it, and holds it against the checkpoint. Each rank. */
 heed_status heedi_data_open(heedi_run *run, heed_error *error);
 
+/* Have all opened the same? Collective. */
+heed_status heedi_data_match(heedi_run *run, heed_error *error);
+
 /* Threads for this rank: train.threads; else OMP_NUM_THREADS; else its share of the cores that it may use. Collective.
  */
 heed_status heedi_threads_choose(heedi_run *run, heed_error *error);
@@ -97,6 +107,23 @@ heed_status heedi_save(heedi_run *run, heed_error *error);
 /* Waits for the last save. Rank 0. */
 heed_status heedi_save_finish(heedi_run *run, heed_error *error);
 void heedi_save_close(heedi_run *run);
+
+/* train.walltime, from now on. Each rank. */
+heed_status heedi_stop_open(heedi_run *run, heed_error *error);
+/* Does this rank want to stop? context is the run. To be asked often. Not collective. */
+bool heedi_stop_wanted(void *run);
+/* A checkpoint took so long, from its snapshot to the disk. */
+void heedi_stop_saved(heedi_run *run, double seconds);
+void heedi_stop_forget(void);
+
+/* When train.verify_every is due: digests of parameters and moments, held against other ranks'. Collective. */
+heed_status heedi_seal(heedi_run *run, heed_error *error);
+/* Are they still what they were? Collective. */
+heed_status heedi_verify(heedi_run *run, heed_error *error);
+/* After HEED_CORRUPT in `error`, on all ranks: as train.on_corruption says. The step under way was not taken.
+ * Collective.
+ */
+heed_status heedi_heal(heedi_run *run, heed_error *error);
 
 /* The sequences whose attention is logged. Rank 0, after the data and before the model, which must have room for them.
  */

@@ -121,6 +121,25 @@ static void say_what_it_is(const heedi_run *run, const char *name) {
                  heed_corpus_tokens(run->corpus, HEED_TRAIN), heed_corpus_tokens(run->corpus, HEED_VALID), vocab);
 }
 
+/* Each rank has opened its own: on clusters a path may mean another file on every node. */
+heed_status heedi_data_match(heedi_run *run, heed_error *error) {
+    struct {
+        char digest[sizeof run->state.data_digest], host[sizeof run->comm->host];
+    } first = {"", ""};
+    char name[HEED_PATH_MAX] = "data";
+    const char *own = run->state.data_digest;
+    snprintf(first.digest, sizeof first.digest, "%s", own);
+    snprintf(first.host, sizeof first.host, "%s", run->comm->host);
+    const heed_status status = heed_comm_broadcast(run->comm, &first, sizeof first, 0, error);
+    if (status != HEED_OK || strcmp(first.digest, own) == 0)
+        return status;
+    if (run->config->data.task == HEED_NO_TASK)
+        store_path(run->config, name, error);
+    heed_fail(error, HEED_UNAVAILABLE, "ranks do not match: %s has digest %s on rank %d (%s) and %s on rank 0 (%s)",
+              name, own, run->comm->rank, run->comm->host, first.digest, first.host);
+    return heed_hint(error, "give every node the same file");
+}
+
 heed_status heedi_data_open(heedi_run *run, heed_error *error) {
     const heed_config *config = run->config;
     const heed_comm *comm = run->comm;

@@ -42,16 +42,23 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     heed_watchdog_mark(run->comm, run->trainer.step);
     heed_error failed = HEED_ERROR_INIT;
     const bool root = run->comm->rank == 0;
+    heed_status status = heedi_verify(run, error); /* what is saved is what all ranks have */
+    if (status != HEED_OK)
+        return status;
+    const double start = heed_seconds();
     if (root && heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK) {
         heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
                  failed.message);
         failed = (heed_error)HEED_ERROR_INIT;
     }
-    const heed_status status = heed_gradsync_gather_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
+    if (root)
+        heedi_stop_saved(run, run->save_seconds + heed_checkpoint_writer_seconds(run->writer));
+    status = heed_gradsync_gather_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
     if (status != HEED_OK || !root)
         return status;
     memcpy(run->snapshot.weights, heed_model_weights(run->trainer.model),
            run->snapshot.params->n_elements * sizeof(real));
+    run->save_seconds = heed_seconds() - start;
     run->state.step = run->trainer.step;
     run->state.guard = run->trainer.guard;
     /* a checkpoint without its logs and figures would leave a gap in the run that goes on from it */

@@ -39,6 +39,9 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
         heed_model_backward(model, &batch, gradient);
     }
 
+    /* verify: a gradient is worth something only if no parameter changed by itself meanwhile (train.verify_every) */
+    heed_gradsync_verify(sync, heed_model_weights(model), failed);
+
     /* reduce: each rank completes the sums of its shard; a rank that failed says so here, before anything is changed */
     heed_status status = heed_gradsync_finish(sync, batch.weight_total, &norm, error);
     if (status == HEED_OK)

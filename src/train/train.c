@@ -1,20 +1,15 @@
 /* The loop around heed_step. What it does between steps (logs, evaluation, checkpoints) never touches weights or
  * moments, so that its cadence changes no bit of the result. */
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "heed/gemm.h"
 #include "heed/log.h"
 #include "heed/watchdog.h"
+#include "train/evaluate.h"
 #include "train/guard.h"
 #include "train/run.h"
-
-static volatile sig_atomic_t stop_requested;
-
-void heed_train_request_stop(void) {
-    stop_requested = 1;
-}
 
 /* ---- before the first step --------------------------------------------------------------------------------------- */
 
@@ -79,14 +74,14 @@ static heed_status say_what_runs(heedi_run *run, heed_error *error) {
 typedef heed_status part(heedi_run *run, heed_error *error);
 
 static part *const opening[] = {
-    heedi_threads_choose,  start_watchdog,     start_engine,    heedi_folder_open, heedi_resume_find,
-    heedi_resume_share,    heedi_data_prepare, heedi_data_open, heedi_probes_open, create_model,
-    create_sync,           heedi_look_open,    heedi_save_open, heedi_resume_load, heedi_resume_spread,
-    heedi_folder_describe, heedi_speed_open,   say_what_runs,
+    heedi_threads_choose, start_watchdog,        start_engine,     heedi_folder_open, heedi_resume_find,
+    heedi_resume_share,   heedi_data_prepare,    heedi_data_open,  heedi_data_match,  heedi_probes_open,
+    create_model,         create_sync,           heedi_look_open,  heedi_save_open,   heedi_resume_load,
+    heedi_resume_spread,  heedi_folder_describe, heedi_speed_open, heedi_stop_open,   say_what_runs,
 };
 
 static bool has_all_steps(const heedi_run *run) {
-    return run->trainer.step >= (uint64_t)run->config->train.steps;
+    return run->trainer.step >= (uint64_t)run->config->train.steps && !run->state.unfinished;
 }
 
 static heed_status open_run(heedi_run *run, heed_error *error) {
@@ -120,16 +115,21 @@ static bool is_due(const heedi_run *run, int64_t every) {
 
 static heed_status evaluate(heedi_run *run, heed_error *error) {
     heed_checkpoint_state *state = &run->state;
+    heed_trainer *trainer = &run->trainer;
     heed_evaluation found;
-    const heed_status status = heed_evaluate(run->comm, run->config, run->trainer.model, run->trainer.batcher,
-                                             (size_t)run->config->eval.batches, &found, error);
+    heedi_breakoff breakoff = {heedi_stop_wanted, run, false};
+    const heed_status status = heedi_evaluate(run->comm, run->config, trainer->model, trainer->batcher,
+                                              (size_t)run->config->eval.batches, &breakoff, &found, error);
+    state->unfinished = breakoff.happened;
+    if (status != HEED_OK || state->unfinished)
+        return status;
     state->valid_loss = found.loss;
     run->valid_accuracy = found.accuracy;
-    if (status == HEED_OK && !(state->best_loss <= state->valid_loss)) {
+    if (!(state->best_loss <= state->valid_loss)) {
         state->best_loss = state->valid_loss;
-        state->best_step = run->trainer.step;
+        state->best_step = trainer->step;
     }
-    return status;
+    return HEED_OK;
 }
 
 static void record(heedi_run *run, const heed_step_result *result, double seconds, bool evaluated) {
@@ -154,38 +154,65 @@ static void record(heedi_run *run, const heed_step_result *result, double second
         run->watch->on_step(run->watch->context, &progress);
 }
 
-static heed_status step_and_record(heedi_run *run, heed_error *error) {
+/* What belongs to a step that was taken: figures, evaluation, and a checkpoint where one is due. When the run is to
+ * stop, the evaluation is broken off, and made by the run that goes on from the checkpoint. */
+static heed_status finish_step(heedi_run *run, const heed_step_result *result, double seconds, heed_error *error) {
     heed_trainer *trainer = &run->trainer;
-    const heed_config *config = run->config;
+    const bool evaluates = is_due(run, run->config->eval.every);
+    heed_status status = HEED_OK;
+    if (has_all_steps(run))
+        status = heedi_look_at_end(run, error);
+    if (status == HEED_OK && evaluates)
+        status = evaluate(run, error);
+    trainer->stop = trainer->stop || run->state.unfinished;
+    const double figures[] = {result->loss, result->gradient_norm, result->learning_rate, result->tokens};
+    memcpy(run->state.figures, figures, sizeof figures);
+    if (status == HEED_OK && run->comm->rank == 0 && !run->state.unfinished)
+        record(run, result, seconds, evaluates);
+    if (status == HEED_OK && (trainer->stop || is_due(run, run->config->checkpoint.every)))
+        status = heedi_save(run, error); /* last: whatever the checkpoint's step has written is on disk */
+    return status;
+}
+
+static heed_status finish_earlier_step(heedi_run *run, heed_error *error) {
+    const double *figures = run->state.figures;
+    const heed_step_result result = {figures[0], figures[1], figures[2], figures[3],
+                                     heed_guard_skips(&run->trainer.guard, run->trainer.step)};
+    if (!run->state.unfinished)
+        return HEED_OK;
+    run->state.unfinished = false;
+    return finish_step(run, &result, NAN, error);
+}
+
+static heed_status step_and_finish(heedi_run *run, heed_error *error) {
+    heed_trainer *trainer = &run->trainer;
     heed_step_result result;
     const bool looks = heedi_look_begin(run);
     const double start = heed_seconds();
     heed_watchdog_mark(run->comm, trainer->step + 1);
-    trainer->stop = stop_requested;
+    trainer->stop = heedi_stop_wanted(run);
     heed_status status = heed_step(trainer, &result, error);
+    const double seconds = heed_seconds() - start;
     if (status == HEED_NUMERIC && heedi_guard_wants_rollback(trainer))
         return heedi_roll_back(run, error);
-    const double seconds = heed_seconds() - start;
+    if (status == HEED_CORRUPT)
+        return heedi_heal(run, error); /* and the step is tried again */
 
+    const uint64_t step = trainer->step;
     if (status == HEED_OK && looks)
-        status = heedi_look_end(run, trainer->step - 1, error);
-    if (status == HEED_OK && has_all_steps(run))
-        status = heedi_look_at_end(run, error);
-    const bool evaluates = is_due(run, config->eval.every);
-    if (status == HEED_OK && evaluates)
-        status = evaluate(run, error);
-    if (status == HEED_OK && run->comm->rank == 0)
-        record(run, &result, seconds, evaluates);
-    if (status == HEED_OK && (trainer->stop || is_due(run, config->checkpoint.every)))
-        status = heedi_save(run, error); /* last: whatever the checkpoint's step has written is on disk */
+        status = heedi_look_end(run, step - 1, error);
+    if (status == HEED_OK)
+        status = heedi_seal(run, error);
+    if (status == HEED_OK && trainer->step == step) /* else it was rolled back */
+        status = finish_step(run, &result, seconds, error);
     return status;
 }
 
 static heed_status run_steps(heedi_run *run, heed_error *error) {
     const unsigned long long steps = (unsigned long long)run->config->train.steps;
-    heed_status status = HEED_OK;
+    heed_status status = finish_earlier_step(run, error);
     while (status == HEED_OK && !has_all_steps(run) && !run->trainer.stop)
-        status = step_and_record(run, error);
+        status = step_and_finish(run, error);
     if (status != HEED_OK)
         return status;
     heedi_save_finish(run, &run->trainer.failed);
@@ -193,7 +220,8 @@ static heed_status run_steps(heedi_run *run, heed_error *error) {
     if (status != HEED_OK) {
         *error = run->trainer.failed;
     } else if (!has_all_steps(run)) {
-        status = heed_fail(error, HEED_STOPPED, "stopped on request after step %llu of %llu",
+        status = heed_fail(error, HEED_STOPPED, "stopped %s after step %llu of %llu",
+                           run->stop.in_time ? "in time (train.walltime)" : "on request",
                            (unsigned long long)run->trainer.step, steps);
         heed_hint(error, "run the same command again to go on");
     } else {
@@ -227,6 +255,6 @@ heed_status heed_train(heed_comm *comm, const heed_config *config, const heed_wa
         status = run_steps(run, error);
     close_run(run);
     free(run);
-    stop_requested = 0;
+    heedi_stop_forget();
     return status;
 }

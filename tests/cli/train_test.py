@@ -138,7 +138,7 @@ class GoingOn(Case):
         self.assertEqual(len(metrics("from-command-line")), 3)
         self.assertFalse(os.path.exists("from-file"))
 
-    def stop(self, run, send, command, settings=()):
+    def stop(self, run, send, command, settings=(), times=1):
         """Starts a run that would take long, stops it once it trains, and returns its exit status and what it said."""
         train(fresh("unused"), "train.steps=1")
         fresh(run)
@@ -151,7 +151,9 @@ class GoingOn(Case):
         while time.monotonic() < until and not (os.path.exists(f"{run}/metrics.jsonl")
                                                 and os.path.getsize(f"{run}/metrics.jsonl")):
             time.sleep(0.05)
-        process.send_signal(send)
+        for _ in range(times):
+            process.send_signal(send)
+            time.sleep(0.05)
         status = process.wait(timeout=60)
         with open(f"{run}.err") as err:
             return status, err.read()
@@ -170,6 +172,31 @@ class GoingOn(Case):
         for send in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             with self.subTest(send):
                 self.check_stop("stopped", *self.stop("stopped", send, []))
+
+    def test_stopped_twice(self):
+        """Schedulers may send their signals more than once; a second Ctrl-C means at once."""
+        long_steps = ["train.batch=24000"]
+        for send, expected in (signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, -signal.SIGINT):
+            with self.subTest(send):
+                status, said = self.stop("twice", send, [], long_steps, times=2)
+                self.assertEqual(status, expected, said)
+
+    def test_stops_in_time(self):
+        """Before its walltime ends, and before SLURM's, told by the environment."""
+        run = ["train", *TINY, "data.text=text.txt", "run.dir=timed", "train.steps=1000000", "eval.every=0",
+               "checkpoint.every=0", "log.attention_every=0"]
+        train(fresh("unused"), "train.steps=1")
+        for settings, env, ranks in (["train.walltime=8"], [], 0), ([], ["SLURM_JOB_END_TIME"], 3):
+            fresh("timed")
+            start = time.monotonic()
+            result = heed(*run, *settings, ranks=ranks, env={key: str(int(time.time() + 8)) for key in env})
+            self.assertLess(time.monotonic() - start, 30)  # on a busy machine; it would take days
+            self.check_stop("timed", result.status, result.err)
+            self.assertRegex(result.err, r"stopped in time \(train.walltime\) after step")
+        fresh("timed")  # no time at all: one step at least, so that a job that is queued again comes to its end
+        result = heed(*run, "train.walltime=0.01")
+        self.check_stop("timed", result.status, result.err)
+        self.assertEqual(len(metrics("timed")), 6)
 
     def test_stopped_under_mpirun(self):
         """mpirun passes SIGUSR1 on to the ranks."""

@@ -304,6 +304,41 @@ static void spike_is_left_out(void **state) {
     forget(&whole);
 }
 
+/* ---- stopped while evaluating ------------------------------------------------------------------------------------ */
+
+static unsigned n_batches_left; /* until somebody wants to stop; 0: nobody */
+static unsigned n_evaluated;
+
+heed_status __real_heed_batcher_eval(heed_batcher *, size_t, heed_batch *, heed_error *);
+heed_status __wrap_heed_batcher_eval(heed_batcher *, size_t, heed_batch *, heed_error *);
+heed_status __wrap_heed_batcher_eval(heed_batcher *batcher, size_t index, heed_batch *batch, heed_error *error) {
+    n_evaluated++;
+    if (n_batches_left && --n_batches_left == 0 && comm->rank == comm->size - 1)
+        heed_train_request_stop();
+    return __real_heed_batcher_eval(batcher, index, batch, error);
+}
+
+static void stopped_in_an_evaluation(void **state) {
+    (void)state;
+    set(HEED_ON_NONFINITE_STOP);
+    n_evaluated = 0;
+    outcome whole = run_to_the_end();
+    const unsigned each = n_evaluated / 2; /* after step 4 and after step 6 */
+    assert_true(each >= 3);
+    for (unsigned evaluation = 0; evaluation < 2; evaluation++) {
+        n_evaluated = 0;
+        n_batches_left = evaluation * each + 1;
+        outcome resumed = run();
+        assert_int_equal(resumed.status, HEED_STOPPED);
+        assert_int_equal(n_evaluated, evaluation * each + 2); /* one more batch, and it was told to all */
+        go_on(&resumed);
+        finish(&resumed);
+        assert_same(&whole, &resumed);
+        forget(&resumed);
+    }
+    forget(&whole);
+}
+
 /* ---- the number of ranks ----------------------------------------------------------------------------------------- */
 
 static void ranks_do_not_matter(void **state) {
@@ -340,7 +375,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gradient_is_named), cmocka_unit_test(skipped),
         cmocka_unit_test(rolled_back),         cmocka_unit_test(diverged),
-        cmocka_unit_test(spike_is_left_out),   cmocka_unit_test(ranks_do_not_matter),
+        cmocka_unit_test(spike_is_left_out),   cmocka_unit_test(stopped_in_an_evaluation),
+        cmocka_unit_test(ranks_do_not_matter),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed)

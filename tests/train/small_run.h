@@ -36,7 +36,7 @@ static inline void small_config(heed_config *config) {
     heed_config_defaults(config);
     snprintf(config->run.dir, sizeof config->run.dir, "run");
     snprintf(config->data.text, sizeof config->data.text, "book.txt");
-    config->model.width = 16, config->model.heads = 2, config->model.layers = 1, config->model.time = 16;
+    config->model.width = 32, config->model.heads = 2, config->model.layers = 1, config->model.time = 16;
     config->train.steps = STEPS, config->train.batch = 6, config->train.grain = 1, config->train.warmup = 2;
     config->eval.every = 4, config->checkpoint.every = SAVE_EVERY, config->log.attention_every = 3;
 }
