@@ -33,15 +33,15 @@ typedef struct heed_phase_mark {
 } heed_phase_mark;
 
 typedef struct heed_credit {
-    size_t layer, head;                   /* the chosen one */
-    size_t n_logs, n_early;               /* logs of the run, and how many of them are early */
-    double base_rate;                     /* informed chance, mean over queries */
-    double attention_at_end;              /* on true positions, of the chosen head */
-    double onset_credit, onset_attention; /* steps; NaN: never */
-    heed_agreement credit;                /* of mean early credit with attention at the end */
-    heed_agreement attention;             /* of mean early attention with it */
-    heed_agreement twin;                  /* of the frozen twin's mean early credit with it; NaN without one */
-    double uniform_tau;                   /* tau of the uniform twin's advantage at the end with it; NaN without one */
+    size_t layer, head;                     /* the chosen one */
+    size_t n_logs, n_early;                 /* logs of the run, and how many of them are early */
+    double base_rate;                       /* informed chance, mean over queries */
+    double attention_at_end;                /* on true positions, of the chosen head */
+    double onset_credit, onset_attention;   /* steps; NaN: never */
+    heed_agreement credit;                  /* of mean early credit with attention at the end */
+    heed_agreement attention;               /* of mean early attention with it */
+    heed_agreement twin;                    /* of the frozen twin's mean early credit with it; NaN without one */
+    heed_agreement uniform;                 /* of the uniform twin's advantage at the end with it; NaN without one */
     double *share_credit, *share_attention; /* (n_logs) of the chosen head, on true positions */
     size_t n_marks;
     heed_phase_mark *marks; /* (n_marks) of all heads */

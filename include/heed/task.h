@@ -18,11 +18,12 @@
  *   permutation40, permutation40of60   copy with n = 40 different symbols out of S = 40 or 60 (Snell et al. 2021,
  *     arXiv 2103.07601: when all 40 are always there, their co-occurrence teaches no symbol's translation).
  *     Scored, truth, candidates, optimum: as copy.
- *   recall   n = 64, S = 32, P = 8: multi-query associative recall (Arora et al. 2024, "Zoology", arXiv 2312.04927).
- *     In the first half P pairs "key value" at random places, different keys of S, different values of S; in the second
- *     half P queries at random places, each one of the P keys, drawn with replacement, so that elimination does not
- *     help; filler between them, at least one behind each query. Zoology puts all pairs first, draws queries without
- *     replacement and their places from a power law.
+ *   recall   n = 64, S = 32, P = 8, Q = P: multi-query associative recall (Arora et al. 2024, "Zoology", arXiv
+ * 2312.04927). In the first half P pairs "key value" at random places, different keys of S, different values of S; in
+ * the second half Q queries at random places, each one of the P keys, drawn with replacement, so that elimination does
+ * not help; filler between them, at least one behind each query while there is room (Q <= n/4). Zoology puts all pairs
+ *     first, draws as many queries as pairs without replacement and their places from a power law. With Q > P the task
+ *     is the same, and a sequence says more often which value was asked for.
  *     Scored: queries, whose target is the key's value; the answer never appears among the tokens. Truth: the place of
  *     that value. Candidates: P. Optimum: 0. Best without knowing which value belongs to which key: log P, 1/P right.
  *   induction   n = 64, S = 64. A segment of m different symbols, m uniform in [n/4, n/2] for each sequence, repeated
@@ -57,8 +58,9 @@
 
 struct heed_task_settings {
     heed_task_kind kind;
-    size_t length, symbols, pairs; /* 0: the task's usual one, as told above; pairs: recall alone */
-    uint64_t n_valid;              /* validation sequences */
+    size_t length, symbols; /* 0: the task's usual one, as told above */
+    size_t pairs, queries;  /* the same; recall alone */
+    uint64_t n_valid;       /* validation sequences */
     uint64_t seed;
     bool with_source;
 };

@@ -96,11 +96,11 @@ static void print_subject(const subject *s) {
     printf("%-28s %2zu.%-2zu %6.3f", s->run, f->layer, f->head, f->attention_at_end);
     print_step(f->onset_credit);
     print_step(f->onset_attention);
-    printf("  %6.3f %6.3f %6.3f %6.3f  %6.3f %6.3f %6.3f %6.3f\n", f->credit.match, f->attention.match, f->twin.match,
-           f->base_rate, f->credit.tau, f->attention.tau, f->twin.tau, f->uniform_tau);
+    printf("  %6.3f %6.3f %6.3f %6.3f %6.3f  %6.3f %6.3f %6.3f %6.3f\n", f->credit.match, f->attention.match,
+           f->twin.match, f->uniform.match, f->base_rate, f->credit.tau, f->attention.tau, f->twin.tau, f->uniform.tau);
 }
 
-/* The difference between early credit's agreement and a baseline's, run by run. */
+/* The difference between an agreement and a baseline's, run by run. */
 static void print_difference(const char *what, const double *difference, size_t n) {
     const heed_interval interval = heed_interval_of(difference, n, 0.05);
     if (!isnan(interval.mean))
@@ -110,7 +110,7 @@ static void print_difference(const char *what, const double *difference, size_t 
 
 static void print_summary(const subjects *list) {
     size_t first = 0, both = 0;
-    double lag[MOST_RUNS] = {0}, over[6][MOST_RUNS];
+    double lag[MOST_RUNS] = {0}, over[8][MOST_RUNS];
     for (size_t i = 0; i < list->n; i++) {
         const heed_credit *f = &list->all[i].found;
         const double d = f->onset_attention - f->onset_credit;
@@ -123,6 +123,8 @@ static void print_summary(const subjects *list) {
         over[3][i] = f->credit.tau - f->attention.tau;
         over[4][i] = f->credit.tau - f->twin.tau;
         over[5][i] = f->credit.tau;
+        over[6][i] = f->uniform.match - f->base_rate;
+        over[7][i] = f->uniform.tau;
     }
     printf("\ncredit first in %zu of %zu runs", first, list->n);
     const heed_interval interval = heed_interval_of(lag, both, 0.05);
@@ -137,6 +139,11 @@ static void print_summary(const subjects *list) {
     print_difference("early attention's", over[3], list->n);
     print_difference("the frozen twin's credit's", over[4], list->n);
     print_difference("0", over[5], list->n);
+    if (isnan(heed_interval_of(over[7], list->n, 0.05).mean))
+        return;
+    printf("values before attention: the uniform twin's advantage at its end, with attention at the end\n");
+    print_difference("the informed chance (match)", over[6], list->n);
+    print_difference("0 (tau)", over[7], list->n);
 }
 
 static void print_marks(const subject *s) {
@@ -148,10 +155,10 @@ static void print_marks(const subject *s) {
 }
 
 static void print_table(const subjects *list) {
-    printf("%-28s %5s %6s  %6s  %6s  %27s  %27s\n", "", "", "", "onset", "onset", "top-1 match with the end",
+    printf("%-28s %5s %6s  %6s  %6s  %34s  %27s\n", "", "", "", "onset", "onset", "top-1 match with the end",
            "tau with the end");
-    printf("%-28s %5s %6s  %6s  %6s  %6s %6s %6s %6s  %6s %6s %6s %6s\n", "run", "head", "at end", "credit", "attn",
-           "credit", "attn", "twin", "chance", "credit", "attn", "twin", "unif");
+    printf("%-28s %5s %6s  %6s  %6s  %6s %6s %6s %6s %6s  %6s %6s %6s %6s\n", "run", "head", "at end", "credit", "attn",
+           "credit", "attn", "twin", "unif", "chance", "credit", "attn", "twin", "unif");
     for (size_t i = 0; i < list->n; i++)
         print_subject(&list->all[i]);
     print_summary(list);
@@ -198,7 +205,7 @@ static void print_json(const subjects *list) {
                       "head", (json_int_t)f->head, "base_rate", number(f->base_rate), "attention_at_end",
                       number(f->attention_at_end), "onset_credit", number(f->onset_credit), "onset_attention",
                       number(f->onset_attention), "early_credit", agreement(f->credit), "early_attention",
-                      agreement(f->attention), "frozen_twin", agreement(f->twin), "uniform_tau", number(f->uniform_tau),
+                      agreement(f->attention), "frozen_twin", agreement(f->twin), "uniform_twin", agreement(f->uniform),
                       "step", steps, "credit_share", credit, "attention_share", attention, "marks", marks_of(f)));
     }
     json_dumpf(all, stdout, JSON_REAL_PRECISION(17));

@@ -98,7 +98,9 @@ const heedi_field heedi_fields[] = {
     {INT(data, task_symbols, 0, 0, 65536), .unit = "",
      .meaning = "different symbols that the task draws from (recall: keys, and as many values); 0: the task's usual number"},
     {INT(data, task_pairs, 0, 0, 16384), .unit = "",
-     .meaning = "recall: pairs of key and value, and queries, in a sequence; 0: 8"},
+     .meaning = "recall: pairs of key and value in a sequence; 0: 8"},
+    {INT(data, task_queries, 0, 0, 32768), .unit = "",
+     .meaning = "recall: queries in a sequence, each for one of its pairs; 0: as many as pairs"},
     {INT(data, task_valid, 1024, 1, MAX_STEPS), .unit = "sequences",
      .meaning = "of a task to validate with; none of them is trained on"},
 

@@ -32,6 +32,7 @@ heed_task_settings heed_task_settings_of(const heed_config *config) {
                                 .length = (size_t)config->data.task_length,
                                 .symbols = (size_t)config->data.task_symbols,
                                 .pairs = (size_t)config->data.task_pairs,
+                                .queries = (size_t)config->data.task_queries,
                                 .n_valid = (uint64_t)config->data.task_valid,
                                 .seed = (uint64_t)config->run.seed,
                                 .with_source = config->model.kind != HEED_DECODER};
@@ -83,8 +84,8 @@ static void make_tree(heed_task *task) {
 static void make_digest(heed_task *task) {
     const heed_task_settings *s = &task->settings;
     char what[256];
-    snprintf(what, sizeof what, "task %s length %zu symbols %zu pairs %zu source %d seed %" PRIu64, task->rules->name,
-             s->length, s->symbols, s->pairs, s->with_source, s->seed);
+    snprintf(what, sizeof what, "task %s length %zu symbols %zu pairs %zu queries %zu source %d seed %" PRIu64,
+             task->rules->name, s->length, s->symbols, s->pairs, s->queries, s->with_source, s->seed);
     heedi_digest_text(XXH3_128bits(what, strlen(what)), task->digest);
 }
 
@@ -99,7 +100,10 @@ static heed_status plan(heed_task *task, heed_error *error) {
     }
     if (s->pairs && !rules->pairs)
         return heedi_task_fail(task, "pairs", s->pairs, error, "has no pairs");
+    if (s->queries && !rules->pairs)
+        return heedi_task_fail(task, "queries", s->queries, error, "has no queries");
     s->pairs = s->pairs ? s->pairs : rules->pairs;
+    s->queries = s->queries ? s->queries : s->pairs;
     return rules->plan(task, error);
 }
 

@@ -9,16 +9,25 @@ static int32_t filler(const heed_task *task) {
     return 2 * (int32_t)task->settings.symbols;
 }
 
+/* Rows of a query. The filler behind it is given up where there are more queries than have room for it. */
+static size_t query_width(const heed_task *task) {
+    return 2 * task->settings.queries <= task->settings.length - half(task) ? 2 : 1;
+}
+
 static heed_status plan(heed_task *task, heed_error *error) {
     const size_t n = task->settings.length, n_pairs = task->settings.pairs, n_symbols = task->settings.symbols;
+    const size_t n_queries = task->settings.queries;
     if (n_pairs > n / 4)
         return heedi_task_fail(task, "pairs", n_pairs, error, "has room for at most a quarter of its length of %zu", n);
     if (n_pairs > n_symbols)
         return heedi_task_fail(task, "symbols", n_symbols, error, "needs as many different keys as its %zu pairs",
                                n_pairs);
+    if (n_queries > n - half(task))
+        return heedi_task_fail(task, "queries", n_queries, error, "has room for %zu in the second half of its length",
+                               n - half(task));
     task->time = n;
     task->n_truth = 1;
-    task->weight = (double)n_pairs;
+    task->weight = (double)n_queries;
     return HEED_OK;
 }
 
@@ -34,11 +43,12 @@ static heed_status name_symbols(const heed_task *task, heedi_words *words, heed_
  * as room for them until they get their own content. */
 static void generate(heed_task *task, heedi_draws *draws, const heedi_rows *rows) {
     const size_t n = task->settings.length, n_pairs = task->settings.pairs, n_symbols = task->settings.symbols;
+    const size_t n_queries = task->settings.queries;
     int32_t *place = rows->truth, *key = rows->target, *value = rows->target + n_pairs, *at = rows->truth + n_pairs;
     heedi_draw_places(draws, place, n_pairs, 2, half(task));
     heedi_draw_different(draws, key, n_pairs, n_symbols, task->scratch);
     heedi_draw_different(draws, value, n_pairs, n_symbols, task->scratch);
-    heedi_draw_places(draws, at, n_pairs, 2, n - half(task));
+    heedi_draw_places(draws, at, n_queries, query_width(task), n - half(task));
     for (size_t r = 0; r < n; r++) {
         rows->token[r] = filler(task);
         rows->weight[r] = 0;
@@ -47,7 +57,7 @@ static void generate(heed_task *task, heedi_draws *draws, const heedi_rows *rows
         rows->token[place[p]] = key[p];
         rows->token[place[p] + 1] = value[p] + (int32_t)n_symbols;
     }
-    for (size_t q = 0; q < n_pairs; q++) {
+    for (size_t q = 0; q < n_queries; q++) {
         const size_t row = half(task) + (size_t)at[q];
         rows->token[row] = key[heedi_draw_below(draws, n_pairs)];
         rows->weight[row] = 1;

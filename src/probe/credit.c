@@ -260,7 +260,7 @@ static heed_status fill(heed_credit *found, const work *w, heed_error *error) {
 heed_status heed_credit_measure(heed_credit *found, const char *run_dir, const char *frozen, const char *uniform,
                                 heed_error *error) {
     work w = {0};
-    *found = (heed_credit){.twin = {NAN, NAN}, .uniform_tau = NAN};
+    *found = (heed_credit){.twin = {NAN, NAN}, .uniform = {NAN, NAN}};
     heed_status status = heedi_credit_log_open(&w.log, run_dir, error);
     if (status == HEED_OK && (w.log.n_logs < HEED_EARLY_LOGS || w.log.probes < 2)) {
         status = heed_fail(error, HEED_DATA, "%s: %zu logs of %zu probes are too few", w.log.folder, w.log.n_logs,
@@ -280,7 +280,7 @@ heed_status heed_credit_measure(heed_credit *found, const char *run_dir, const c
     if (status == HEED_OK && frozen && (status = read_twin(&w, frozen, true, error)) == HEED_OK)
         found->twin = agree(&w, w.twin, head);
     if (status == HEED_OK && uniform && (status = read_twin(&w, uniform, false, error)) == HEED_OK)
-        found->uniform_tau = agree(&w, w.twin, head).tau;
+        found->uniform = agree(&w, w.twin, head);
     work_free(&w);
     if (status != HEED_OK)
         heed_credit_reset(found);

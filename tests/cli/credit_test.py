@@ -9,6 +9,7 @@ from program import TINY, Case, fresh, heed, main
 try:
     import h5py
     import numpy
+    from scipy.stats import kendalltau
 except ImportError:
     h5py = None
 
@@ -46,7 +47,7 @@ def marks(run):
     return found
 
 
-def measure(run, twin):
+def measure(run):
     files, tokens = logs(run), logs(run)[0]["token"][:]
     heads = range(files[0]["head"].size)
 
@@ -66,16 +67,26 @@ def measure(run, twin):
     head = max(heads, key=lambda h: shares(files[-1], h, 0)[0])
     found = [shares(file, head, 1) for file in files]
     early = sum(file["credit"][0, :, 0, head].astype(numpy.float32) for file in files[:5])
-    frozen = sum(file["credit"][0, :, 0, head].astype(numpy.float32) for file in logs(twin)[:5])
+    looked = sum(file["attention"][0, :, 0, head].astype(numpy.float32) for file in files[:5])
+    frozen = sum(file["credit"][0, :, 0, head].astype(numpy.float32) for file in logs(run.replace("softmax", "random"))[:5])
+    uniform = logs(run.replace("softmax", "uniform"))[-1]["advantage"][0, :, 0, head]
     end = files[-1]["attention"][0, :, 0, head]
     rows = [(p, row) for p in range(1, len(tokens), 2) for row, _ in queries(tokens[p])]
 
     def match(maps):
         return sum(maps[p, r, :r + 1].argmax() == end[p, r, :r + 1].argmax() for p, r in rows) / len(rows)
 
+    def tau(maps):
+        each = [kendalltau(maps[p, r, :r + 1], end[p, r, :r + 1]).statistic for p, r in rows]
+        return numpy.mean([one for one in each if not numpy.isnan(one)])
+
+    def agreement(maps):
+        return {"match": match(maps), "tau": tau(maps)}
+
     return {"head": head, "onset_attention": onset([s[0] for s in found]), "onset_credit": onset([s[1] for s in found]),
             "attention_share": [s[0] for s in found], "credit_share": [s[1] for s in found],
-            "match": match(early), "twin": match(frozen)}
+            "early_credit": agreement(early), "early_attention": agreement(looked), "frozen_twin": agreement(frozen),
+            "uniform_twin": agreement(uniform)}
 
 
 class Credit(Case):
@@ -90,7 +101,7 @@ class Credit(Case):
         found = json.loads(self.expect_success(heed("credit", "--json", "recall")).out)
         self.assertEqual([one["run"] for one in found], ["recall/softmax-1", "recall/softmax-2"])
         for one in found:
-            expected = measure(one["run"], one["run"].replace("softmax", "random"))
+            expected = measure(one["run"])
             for key in "head", "onset_attention", "onset_credit":
                 self.assertEqual(one[key], expected[key], key)
             for key in "attention_share", "credit_share":
@@ -98,9 +109,9 @@ class Credit(Case):
                 for a, b in zip(one[key], expected[key]):
                     self.assertAlmostEqual(a, b, 6)
             self.assertAlmostEqual(one["base_rate"], 1 / 3, 12)
-            self.assertAlmostEqual(one["early_credit"]["match"], expected["match"], 12)
-            self.assertAlmostEqual(one["frozen_twin"]["match"], expected["twin"], 12)
-            self.assertIsNotNone(one["uniform_tau"])
+            for key in "early_credit", "early_attention", "frozen_twin", "uniform_twin":
+                self.assertAlmostEqual(one[key]["match"], expected[key]["match"], 12, key)
+                self.assertAlmostEqual(one[key]["tau"], expected[key]["tau"], 10, key)
             self.assertEqual([(m["score"], m["head"], m["step"]) for m in one["marks"]], marks(one["run"]))
 
     def test_the_logs_statistics_are_those_of_their_definition(self):
