@@ -13,6 +13,9 @@
 
 #include "heed/config.h"
 #include "heed/status.h"
+#include "heed/tokenizer.h"
+
+#define HEED_PROBE_KIND "probe"
 
 /* The axis `sample`: what is chosen on the first half of the sequences is reported on the second. */
 typedef enum heed_probe_sample {
@@ -104,6 +107,12 @@ typedef struct heed_probe {
  * Errors: HEED_MEMORY. Ownership: heed_probe_reset, after a failure too. */
 heed_status heed_probe_alloc(heed_probe *probe, const heed_probe_sizes *sizes, heed_error *error);
 void heed_probe_reset(heed_probe *probe);
+
+/* Elements along an axis, by its letter. */
+size_t heed_probe_length(const heed_probe *probe, char axis);
+
+/* Fills token_text from token, with the room that its longest text needs. Errors: HEED_MEMORY. */
+heed_status heed_probe_set_text(heed_probe *probe, const heed_tokenizer *tokenizer, heed_error *error);
 
 /* Writes, and reads, a file. Ownership of what is read: heed_probe_reset. Errors: HEED_CREATE, HEED_IO;
  * HEED_NOT_FOUND, HEED_DATA, HEED_MEMORY. Not collective. */

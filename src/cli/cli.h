@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "heed/batch.h"
 #include "heed/checkpoint.h"
 #include "heed/comm.h"
 #include "heed/config.h"
+#include "heed/corpus.h"
 #include "heed/model.h"
 #include "heed/status.h"
 #include "heed/train.h"
@@ -21,6 +23,7 @@
     X(train, true, "train a transformer, or go on with a run")                                                         \
     X(controls, true, "train a model's matched controls, and judge what its attention is worth")                       \
     X(credit, false, "say whether credit came before attention, by a run's attention log")                             \
+    X(probe, true, "say what a model uses, by taking it away")                                                         \
     X(eval, true, "measure a model's loss on text")                                                                    \
     X(generate, false, "let a model write")                                                                            \
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \
@@ -133,5 +136,27 @@ heed_status heedi_model_read_tokenizer(heedi_model *loaded, heed_error *error); 
 heed_status heedi_model_read_weights(heedi_model *loaded, heed_error *error);
 heed_status heedi_model_open(heedi_model *loaded, const char *place, heed_error *error);
 void heedi_model_close(heedi_model *loaded);
+
+/* A run's folder, by the path of one of its checkpoints: "runs/whale/checkpoints/step-1.h5" -> "runs/whale". */
+void heedi_run_of(char *folder, size_t bytes, const char *checkpoint);
+
+/* A model and the data that it is held against, on all ranks. */
+typedef struct heedi_subject {
+    heed_comm *comm;
+    heedi_model loaded; /* describe: rank 0 alone; model: all ranks */
+    heed_config config; /* all ranks */
+    uint64_t vocab;
+    char data[HEED_PATH_MAX]; /* the token store, or a text */
+    bool is_text, is_task, from_run;
+    heed_corpus *corpus;
+    heed_batcher *batcher;
+} heedi_subject;
+
+/* The model of a checkpoint or run, and its validation data, or what takes its place: a token store or a text (or NULL,
+ * both). batch, grain: how it is dealt over the ranks (0: as in training). Errors: those of what is opened. Ownership:
+ * close, after a failure too. Collective. */
+heed_status heedi_subject_open(heedi_subject *subject, heed_comm *comm, const char *place, const char *store,
+                               const char *text, size_t batch, size_t grain, heed_error *error);
+void heedi_subject_close(heedi_subject *subject);
 
 #endif

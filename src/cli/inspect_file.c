@@ -9,6 +9,7 @@
 #include "data/pairs_file.h"
 #include "heed/checkpoint.h"
 #include "heed/corpus.h"
+#include "heed/probe_file.h"
 #include "heed/store.h"
 #include "record/attention_log.h"
 
@@ -200,6 +201,28 @@ static heed_status describe_attention(json_t *found, heed_store *store, const js
     return HEED_OK;
 }
 
+static heed_status describe_probe(json_t *found, heed_store *store, const json_t *arrays, heed_error *error) {
+    (void)arrays;
+    heed_probe probe;
+    heed_probe_pick pick;
+    if (heed_probe_read(&probe, heed_store_path(store), error) != HEED_OK)
+        return error->status;
+    json_object_set_new(found, "checkpoint", json_string(probe.checkpoint));
+    json_object_set_new(found, "step", json_integer((json_int_t)probe.step));
+    json_object_set_new(found, "sequences", number(probe.sequences[HEED_PROBE_ALL]));
+    json_object_set_new(found, "loss", number(probe.loss[HEED_PROBE_ALL]));
+    if (heed_probe_best(&pick, &probe, probe.ablate_zero, 1)) {
+        char words[80];
+        snprintf(words, sizeof words, "%s-attention %lld, head %zu: %.4f nats",
+                 heed_probe_site_name(probe.site_kind[pick.site]), (long long)probe.site_layer[pick.site], pick.head,
+                 pick.reported);
+        json_object_set_new(found, "missed_most", json_string(words));
+    }
+    json_object_set_new(found, "config", json_string(probe.config_text));
+    heed_probe_reset(&probe);
+    return HEED_OK;
+}
+
 /* --- files of every kind ------------------------------------------------------------------------------------------ */
 
 static heed_status describe_store(json_t *found, heed_store *store, heed_error *error) {
@@ -209,7 +232,8 @@ static heed_status describe_store(json_t *found, heed_store *store, heed_error *
     } kinds[] = {{HEEDI_CORPUS_KIND, describe_tokens},
                  {HEEDI_PAIRS_KIND, describe_pairs},
                  {"checkpoint", describe_checkpoint},
-                 {HEEDI_LOG_KIND, describe_attention}};
+                 {HEEDI_LOG_KIND, describe_attention},
+                 {HEED_PROBE_KIND, describe_probe}};
     char *kind = NULL;
     int64_t format = 0;
     if (heed_store_read_text(store, "/", "heed_kind", TEXT_MAX, &kind, error) != HEED_OK ||

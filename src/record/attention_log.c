@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #include "heed/config.h"
 #include "record/attention_log.h"
 #include "record/attention_maps.h"
+#include "record/piece_text.h"
 #include "record/step_files.h"
 
 /* Everything of a file that is not in the maps already. */
@@ -58,25 +58,6 @@ static bool content_alloc(content *c, const heed_attention_maps *maps) {
     return complete && c->count && c->length && c->token && c->target && c->piece;
 }
 
-/* The text of a token for people: UTF-8 as it is, other bytes (and NUL, which ends strings) as \xNN. */
-static char *readable(const char *piece, size_t bytes) {
-    char *text = malloc(4 * bytes + 1), *to = text;
-    for (size_t at = 0; text && at < bytes;) {
-        utf8proc_int32_t code;
-        const utf8proc_ssize_t used =
-            utf8proc_iterate((const utf8proc_uint8_t *)piece + at, (utf8proc_ssize_t)(bytes - at), &code);
-        if (used > 0 && code != 0) {
-            memcpy(to, piece + at, (size_t)used);
-            to += used, at += (size_t)used;
-        } else {
-            to += sprintf(to, "\\x%02x", (unsigned char)piece[at++]);
-        }
-    }
-    if (text)
-        *to = 0;
-    return text;
-}
-
 static bool fill_tokens(content *c, const heed_batch *probes, const heed_tokenizer *tokenizer, size_t n_probes,
                         size_t time) {
     for (size_t p = 0; p < n_probes; p++) {
@@ -88,7 +69,7 @@ static bool fill_tokens(content *c, const heed_batch *probes, const heed_tokeniz
             c->target[at] = i < length ? probes->target[row] : -1;
             size_t bytes = 0;
             const char *piece = i < length ? heed_tokenizer_piece(tokenizer, c->token[at], &bytes) : NULL;
-            if (!(c->piece[at] = readable(piece ? piece : "", piece ? bytes : 0)))
+            if (!(c->piece[at] = heedi_piece_text(piece ? piece : "", piece ? bytes : 0)))
                 return false;
         }
     }

@@ -9,8 +9,8 @@
 #include "heed/arena.h"
 #include "heed/store.h"
 #include "record/netcdf.h"
+#include "record/piece_text.h"
 
-#define KIND "probe"
 #define FORMAT 1
 #define TEXT_BYTES ((size_t)1 << 20)
 
@@ -78,6 +78,10 @@ static int shape_of(size_t dims[HEED_STORE_MAX_DIMS], size_t *n_elements, size_t
     return n_dims;
 }
 
+size_t heed_probe_length(const heed_probe *probe, char axis) {
+    return size_of(axis, &probe->sizes);
+}
+
 const char *heed_probe_site_name(int64_t kind) {
     static const char *const names[] = {"self", "encoder", "cross"};
     return kind >= 0 && kind < HEED_SITE_KINDS ? names[kind] : "?";
@@ -108,6 +112,35 @@ heed_status heed_probe_alloc(heed_probe *probe, const heed_probe_sizes *sizes, h
     return HEED_OK;
 }
 
+heed_status heed_probe_set_text(heed_probe *probe, const heed_tokenizer *tokenizer, heed_error *error) {
+    const size_t n = probe->sizes.probes * probe->sizes.time;
+    char **text = calloc(n + 1, sizeof *text);
+    size_t longest = 1;
+    bool complete = text != NULL;
+    for (size_t i = 0; i < n && complete; i++) {
+        size_t bytes = 0;
+        const char *piece = probe->token[i] >= 0 ? heed_tokenizer_piece(tokenizer, probe->token[i], &bytes) : NULL;
+        text[i] = heedi_piece_text(piece ? piece : "", piece ? bytes : 0);
+        complete = text[i] != NULL;
+        longest = complete && strlen(text[i]) > longest ? strlen(text[i]) : longest;
+    }
+    char *all = calloc(n + 1, longest);
+    uint8_t *token_byte = calloc(longest, 1);
+    complete = complete && all && token_byte;
+    for (size_t i = 0; i < n && text; i++) {
+        if (complete)
+            memcpy(all + i * longest, text[i], strlen(text[i]));
+        free(text[i]);
+    }
+    free(text);
+    free(probe->token_text);
+    free(probe->token_byte);
+    probe->token_text = all;
+    probe->token_byte = token_byte;
+    probe->sizes.bytes = longest;
+    return complete ? HEED_OK : heed_fail(error, HEED_MEMORY, "probe: no memory for the text of %zu tokens", n);
+}
+
 void heed_probe_reset(heed_probe *probe) {
     for (size_t i = 0; i < N_ARRAYS; i++)
         free(get(probe, i));
@@ -118,7 +151,7 @@ void heed_probe_reset(heed_probe *probe) {
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static heed_status write_attributes(heed_store *store, const heed_probe *probe, heed_error *error) {
-    heed_status status = heed_store_write_kind(store, KIND, FORMAT, error);
+    heed_status status = heed_store_write_kind(store, HEED_PROBE_KIND, FORMAT, error);
     if (status == HEED_OK)
         status = heed_store_write_text(store, "/", "Conventions", "CF-1.8", error);
     if (status == HEED_OK)
@@ -244,7 +277,7 @@ heed_status heed_probe_read(heed_probe *probe, const char *path, heed_error *err
     heed_status status = heed_store_open(&store, path, true, error);
     if (status != HEED_OK)
         return status;
-    status = heed_store_check_kind(store, KIND, FORMAT, error);
+    status = heed_store_check_kind(store, HEED_PROBE_KIND, FORMAT, error);
     if (status == HEED_OK)
         status = read_sizes(store, &probe->sizes, error);
     for (size_t i = 0; i < N_ARRAYS && status == HEED_OK; i++)

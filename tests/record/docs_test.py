@@ -56,6 +56,7 @@ def make_run():
                     "log.attention_every=10", "log.probes=2", "checkpoint.every=10"],
                    check=True, stderr=subprocess.DEVNULL)
     subprocess.run([HEED, "merge", "run"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([HEED, "probe", "run", "-n", "8"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def run_python(code, *arguments):
@@ -115,16 +116,24 @@ class Files(unittest.TestCase):
         self.assertEqual(file["tokenizer/first"][-1], file["tokenizer/bytes"].size)
         self.assertIn(str(file["train"].dtype), listed["/train"][1])
 
+    def check_dimensions(self, arrays, listed):
+        for name, array in arrays.items():
+            _, dimensions, kind, unit = listed[name][:4]
+            self.assertEqual({"|S1": "char"}.get(array.dtype.str, str(array.dtype)), kind, name)
+            self.assertEqual(array.attrs["units"].decode(), unit, name)
+            scales = [name[1:]] if name[1:] == dimensions else [scale[0].name[1:] for scale in array.dims]
+            self.assertEqual(", ".join(scales) or "-", dimensions, name)
+
     def test_attention_log(self):
         for path, steps in ("run/attention/step-00000010.h5", [10]), ("run/attention.h5", [0, 10, 20]):
             file, arrays, listed = self.check_kind("Attention log", "attention log", path)
             self.assertEqual(list(file["step"][:]), steps)
-            for name, array in arrays.items():
-                _, dimensions, kind, unit = listed[name][:4]
-                self.assertEqual({"|S1": "char"}.get(array.dtype.str, str(array.dtype)), kind, name)
-                self.assertEqual(array.attrs["units"].decode(), unit, name)
-                scales = [name[1:]] if name[1:] == dimensions else [scale[0].name[1:] for scale in array.dims]
-                self.assertEqual(", ".join(scales), dimensions, name)
+            self.check_dimensions(arrays, listed)
+
+    def test_probe(self):
+        file, arrays, listed = self.check_kind("Probe", "probe", "run/probe.h5")
+        self.check_dimensions(arrays, listed)
+        self.assertEqual(file.attrs["checkpoint"].decode(), "run/checkpoints/step-00000020.h5")
 
     def test_figures(self):
         for name in "metrics.jsonl", "timing.jsonl":
@@ -160,7 +169,7 @@ class Files(unittest.TestCase):
     def test_shell_examples_run(self):
         n_run = 0
         for line in "".join(blocks("sh")).splitlines():
-            if line.startswith("heed train"):
+            if line.startswith("heed "):
                 continue  # make_run does
             if shutil.which(line.split()[0]) is None:
                 self.do_without(line.split()[0])
@@ -200,7 +209,7 @@ class Files(unittest.TestCase):
         return run_python(script, path)
 
     def test_verifying(self):
-        for path in ["run/tokens.h5", *glob.glob("run/*/*.h5")]:
+        for path in ["run/tokens.h5", "run/probe.h5", *glob.glob("run/*/*.h5")]:
             result = self.verify(path)
             self.assertEqual(result.returncode, 0, result.stderr.decode())
             digest = result.stdout.decode().split()[-1]
