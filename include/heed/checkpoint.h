@@ -52,6 +52,16 @@ heed_status heed_checkpoint_writer_create(heed_checkpoint_writer **writer, const
 heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const heed_checkpoint_state *state,
                                          const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
                                          heed_error *error);
+/* Which checkpoints stay, beside the newest and the best, when others are pruned: those at multiples of `every` steps
+ * that lie within `around` steps of a mark, or of the newest step, where a mark may yet come. every = 0: none. */
+typedef struct heed_checkpoint_phases {
+    uint64_t every, around;
+    const uint64_t *marks; /* (n_marks) steps */
+    size_t n_marks;
+} heed_checkpoint_phases;
+/* Copies them for the saves that follow; waits for the one under way. Errors: HEED_MEMORY. */
+heed_status heed_checkpoint_writer_phases(heed_checkpoint_writer *writer, const heed_checkpoint_phases *phases,
+                                          heed_error *error);
 bool heed_checkpoint_writer_idle(heed_checkpoint_writer *writer);
 heed_status heed_checkpoint_writer_wait(heed_checkpoint_writer *writer,
                                         heed_error *error);            /* result of the last save */

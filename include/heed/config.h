@@ -143,7 +143,7 @@ typedef struct heed_config {
         char probes[HEED_PATH_MAX]; /* a number of validation sequences, or a file */
     } log;
     struct {
-        int64_t every, keep;
+        int64_t every, keep, phase_every;
     } checkpoint;
     struct {
         char variants[HEED_PATH_MAX]; /* names, separated by spaces */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "heed/phase.h"
 #include "heed/status.h"
 
 enum { HEED_ONSET_LOGS = 3 }; /* successive logs above the threshold */
@@ -23,14 +24,6 @@ double heed_onset(const double *share, const uint64_t *step, size_t n_logs, doub
 typedef struct heed_agreement {
     double match, tau; /* means over queries */
 } heed_agreement;
-
-/* A change of a head's score within few logs (heed/change_point.h). */
-typedef struct heed_phase_mark {
-    const char *score; /* "induction": the name of the statistic in the log */
-    size_t layer, head;
-    uint64_t step; /* of the log at which the change shows */
-    double before, now;
-} heed_phase_mark;
 
 typedef struct heed_credit {
     size_t layer, head;                     /* the chosen one */

@@ -135,6 +135,15 @@ static heed_status check_phases(const heed_config *config, heed_error *error) {
     return heed_hint(error, "raise train.steps or shorten the phases");
 }
 
+/* Phase changes are found in the attention log. */
+static heed_status check_phase_every(const heed_config *config, heed_error *error) {
+    if (config->checkpoint.phase_every == 0 || config->log.attention_every > 0)
+        return HEED_OK;
+    clash(config, error, blamed(config, "checkpoint.phase_every", "log.attention_every"),
+          "phase changes are found in the attention log, which is off");
+    return heed_hint(error, "set log.attention_every, or checkpoint.phase_every=0");
+}
+
 static heed_status check_probes(const heed_config *config, heed_error *error) {
     const char *probes = config->log.probes;
     const size_t length = strlen(probes);
@@ -224,6 +233,7 @@ static const struct {
     {check_encoder, "model.kind=decoder model.encoder_layers=2"},
     {check_rates, "train.schedule=cosine train.peak_lr=1e-5 train.final_lr=1e-4"},
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
+    {check_phase_every, "log.attention_every=0 checkpoint.phase_every=10"},
     {check_probes, "log.probes=0"},
     {check_walltime, "train.walltime=1:30:00"},
     {check_data, "data.text= data.store="},

@@ -181,6 +181,8 @@ const heedi_field heedi_fields[] = {
      .meaning = "between checkpoints; 0: only at the end"},
     {INT(checkpoint, keep, 3, 1, MAX_STEPS), .resumable = true, .unit = "",
      .meaning = "newest checkpoints that are kept, beside the best by validation loss"},
+    {INT(checkpoint, phase_every, 0, 0, MAX_STEPS), .resumable = true, .unit = "steps",
+     .meaning = "between further checkpoints, which stay where a phase change of the attention log is marked and go elsewhere; 0: none"},
 
     {TEXT(controls, variants, "softmax uniform position content random window none mlp"), .resumable = true, .unit = "",
      .meaning = "heed controls: names of model.attention that are trained beside each other"},

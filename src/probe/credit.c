@@ -199,17 +199,17 @@ static heed_status mark_series(heed_credit *found, const heedi_credit_log *log, 
 
 /* Phase changes of the scores that lie between 0 and 1, head by head. */
 static heed_status find_marks(heed_credit *found, const work *w, heed_error *error) {
-    static const char *const scores[] = {"previous", "duplicate", "induction", "on_target"};
     const heedi_credit_log *log = &w->log;
     double *all = calloc(log->n_logs * (w->n_heads + 1) + 1, sizeof *all), *series = all + log->n_logs * w->n_heads;
     heed_status status = all ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
-    for (size_t k = 0; k < sizeof scores / sizeof *scores && status == HEED_OK; k++) {
+    for (size_t k = 0; k < HEED_PHASE_SCORES && status == HEED_OK; k++) {
+        const char *score = heed_statistic_name(heed_phase_scores[k]);
         for (size_t i = 0; i < log->n_logs && status == HEED_OK; i++)
-            status = heedi_credit_log_statistic(log, i, scores[k], all + i * w->n_heads, error);
+            status = heedi_credit_log_statistic(log, i, score, all + i * w->n_heads, error);
         for (size_t head = 0; head < w->n_heads && status == HEED_OK; head++) {
             for (size_t i = 0; i < log->n_logs; i++)
                 series[i] = all[i * w->n_heads + head];
-            status = mark_series(found, log, series, head, scores[k], error);
+            status = mark_series(found, log, series, head, score, error);
         }
     }
     free(all);

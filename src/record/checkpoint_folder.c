@@ -45,7 +45,19 @@ static double loss_of(const char *path) {
     return loss;
 }
 
-heed_status heedi_checkpoint_prune(const char *folder, size_t keep, heed_error *error) {
+static bool is_near(uint64_t a, uint64_t b, uint64_t most) {
+    return (a > b ? a - b : b - a) <= most;
+}
+
+static bool stays(uint64_t step, uint64_t newest, const heed_checkpoint_phases *phases) {
+    bool near = is_near(step, newest, phases->around);
+    for (size_t m = 0; m < phases->n_marks; m++)
+        near = near || is_near(step, phases->marks[m], phases->around);
+    return near && phases->every > 0 && step % phases->every == 0;
+}
+
+heed_status heedi_checkpoint_prune(const char *folder, size_t keep, const heed_checkpoint_phases *phases,
+                                   heed_error *error) {
     uint64_t *steps;
     size_t n_steps, best = SIZE_MAX;
     double best_loss = INFINITY;
@@ -61,7 +73,7 @@ heed_status heedi_checkpoint_prune(const char *folder, size_t keep, heed_error *
     }
     for (size_t i = 0; i + keep < n_steps && status == HEED_OK; i++) {
         status = heedi_step_path(path, folder, steps[i], error);
-        if (status == HEED_OK && i != best)
+        if (status == HEED_OK && i != best && !stays(steps[i], steps[n_steps - 1], phases))
             unlink(path); /* what cannot be removed stays: no harm to the run */
     }
     free(steps);

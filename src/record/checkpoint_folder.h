@@ -3,10 +3,12 @@
 
 #include <stddef.h>
 
+#include "heed/checkpoint.h"
 #include "heed/status.h"
 
-/* Removes all checkpoints of folder but the newest `keep` and the one with the lowest validation loss (of equals the
- * earliest). Errors: HEED_IO, HEED_MEMORY. */
-heed_status heedi_checkpoint_prune(const char *folder, size_t keep, heed_error *error);
+/* Removes all checkpoints of folder but the newest `keep`, the one with the lowest validation loss (of equals the
+ * earliest), and those of phases. Errors: HEED_IO, HEED_MEMORY. */
+heed_status heedi_checkpoint_prune(const char *folder, size_t keep, const heed_checkpoint_phases *phases,
+                                   heed_error *error);
 
 #endif

@@ -16,6 +16,8 @@ struct heed_checkpoint_writer {
     heed_checkpoint_state state;
     heed_checkpoint_arenas arenas;
     const heed_tokenizer *tokenizer;
+    heed_checkpoint_phases phases;
+    uint64_t *marks; /* of phases */
 };
 
 static void save(void *context, heed_error *error) {
@@ -25,7 +27,7 @@ static void save(void *context, heed_error *error) {
         return;
     heed_say(HEED_INFO, "checkpoint %s/step-%08llu.h5 saved", writer->folder, (unsigned long long)state->step);
     heed_error trouble = HEED_ERROR_INIT;
-    if (heedi_checkpoint_prune(writer->folder, writer->keep, &trouble) != HEED_OK)
+    if (heedi_checkpoint_prune(writer->folder, writer->keep, &writer->phases, &trouble) != HEED_OK)
         heed_say(HEED_WARNING, "%s (old checkpoints stay)", trouble.message);
 }
 
@@ -64,6 +66,20 @@ heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const h
     return HEED_OK;
 }
 
+heed_status heed_checkpoint_writer_phases(heed_checkpoint_writer *writer, const heed_checkpoint_phases *phases,
+                                          heed_error *error) {
+    heedi_worker_rest(&writer->worker);
+    uint64_t *marks = realloc(writer->marks, (phases->n_marks + 1) * sizeof *marks);
+    if (!marks)
+        return heed_fail(error, HEED_MEMORY, "checkpoint writer: out of memory");
+    if (phases->n_marks > 0)
+        memcpy(marks, phases->marks, phases->n_marks * sizeof *marks);
+    writer->marks = marks;
+    writer->phases = *phases;
+    writer->phases.marks = marks;
+    return HEED_OK;
+}
+
 bool heed_checkpoint_writer_idle(heed_checkpoint_writer *writer) {
     return heedi_worker_idle(&writer->worker);
 }
@@ -81,5 +97,6 @@ void heed_checkpoint_writer_destroy(heed_checkpoint_writer *writer) {
         return;
     heedi_worker_end(&writer->worker);
     heed_checkpoint_state_reset(&writer->state);
+    free(writer->marks);
     free(writer);
 }

@@ -15,6 +15,7 @@
 #include "heed/checkpoint.h"
 #include "heed/corpus.h"
 #include "heed/metrics.h"
+#include "heed/phase.h"
 #include "heed/train.h"
 
 typedef struct heedi_run {
@@ -39,6 +40,7 @@ typedef struct heedi_run {
         double *probe_loss;   /* (probes) */
         double *means;        /* (layers, heads, HEED_N_STATISTICS) */
         heed_arena file_rows; /* of probes that come from a file */
+        heed_phases *phases;  /* what changes from log to log */
     } look;
 
     struct {

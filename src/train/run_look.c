@@ -70,6 +70,7 @@ heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error) {
         return status;
     heed_head_statistics_mean(run->look.means, run->look.statistics.per_sequence, (size_t)run->config->train.batch,
                               (size_t)run->config->model.layers, (size_t)run->config->model.heads);
+    heed_phases_see(run->look.phases, step, run->look.means, &run->trainer.failed);
     heed_attention_log_start(run->look.maps, run->config->run.dir, step, run->look.means, &run->look.probes,
                              heed_corpus_tokenizer(run->corpus), run->state.config_text, &run->trainer.failed);
     return HEED_OK;
@@ -93,6 +94,7 @@ heed_status heedi_look_finish(heedi_run *run, heed_error *error) {
 
 void heedi_look_close(heedi_run *run) {
     heed_attention_maps_destroy(run->look.maps);
+    heed_phases_close(run->look.phases);
     heed_arena_reset(&run->look.file_rows);
     heed_arena_reset(&run->arena);
 }

@@ -28,13 +28,30 @@ heed_status heedi_save_open(heedi_run *run, heed_error *error) {
 }
 
 heed_status heedi_figures_open(heedi_run *run, heed_error *error) {
+    const heed_config *config = run->config;
     if (run->comm->rank != 0)
         return HEED_OK;
     heed_metrics_close(run->metrics);
+    heed_phases_close(run->look.phases);
     run->metrics = NULL;
-    const heed_status status = heed_attention_log_cut(run->config->run.dir, run->trainer.step, error);
-    return status == HEED_OK ? heed_metrics_open(&run->metrics, run->config->run.dir, run->trainer.step, error)
-                             : status;
+    run->look.phases = NULL;
+    heed_status status = heed_attention_log_cut(config->run.dir, run->trainer.step, error);
+    if (status == HEED_OK)
+        status = heed_metrics_open(&run->metrics, config->run.dir, run->trainer.step, error);
+    if (status == HEED_OK && run->look.every > 0)
+        status = heed_phases_open(&run->look.phases, config->run.dir, (size_t)config->model.layers,
+                                  (size_t)config->model.heads, run->trainer.step, error);
+    return status;
+}
+
+/* Which checkpoints stay because of phase changes that are marked so far. */
+static heed_status tell_phases(heedi_run *run, heed_error *error) {
+    heed_checkpoint_phases phases = {.every = (uint64_t)run->config->checkpoint.phase_every,
+                                     .around = HEED_CHANGE_LOGS * run->look.every};
+    if (phases.every == 0)
+        return HEED_OK;
+    phases.marks = heed_phases_steps(run->look.phases, &phases.n_marks);
+    return heed_checkpoint_writer_phases(run->writer, &phases, error);
 }
 
 heed_status heedi_save(heedi_run *run, heed_error *error) {
@@ -65,6 +82,10 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     heed_status started = heedi_look_finish(run, &failed);
     if (started == HEED_OK)
         started = heed_metrics_sync(run->metrics, &failed);
+    if (started == HEED_OK && run->look.phases)
+        started = heed_phases_sync(run->look.phases, &failed);
+    if (started == HEED_OK)
+        started = tell_phases(run, &failed);
     if (started == HEED_OK)
         started = heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot,
                                                heed_corpus_tokenizer(run->corpus), &failed);

@@ -169,7 +169,8 @@ static heed_status finish_step(heedi_run *run, const heed_step_result *result, d
     memcpy(run->state.figures, figures, sizeof figures);
     if (status == HEED_OK && run->comm->rank == 0 && !run->state.unfinished)
         record(run, result, seconds, evaluates);
-    if (status == HEED_OK && (trainer->stop || is_due(run, run->config->checkpoint.every)))
+    const bool due = is_due(run, run->config->checkpoint.every) || is_due(run, run->config->checkpoint.phase_every);
+    if (status == HEED_OK && (trainer->stop || due))
         status = heedi_save(run, error); /* last: whatever the checkpoint's step has written is on disk */
     return status;
 }

@@ -18,7 +18,7 @@ ROOMS = {
     "data": (2, "batch corpus pairs task tokenizer"),
     "nn": (2, "nn/activation nn/attention nn/attention_table nn/dropout nn/embedding nn/linear nn/loss nn/norm"),
     "model": (3, "gradient model params sample variant"),
-    "record": (4, "attention_log change_point checkpoint guard metrics probe_file trace"),
+    "record": (4, "attention_log change_point checkpoint guard metrics phase probe_file trace"),
     "train": (5, "gradsync optimizer schedule train"),
     "bench": (6, ""),
     "probe": (6, "controls credit probe statistics verdict"),
