@@ -37,7 +37,11 @@ static void print_windows(const heed_probe *f) {
 
 static void print_head(const heed_probe *f, size_t site, size_t head) {
     const bool plain = f->sizes.sites > 0 && f->site_kind[site] == HEED_SITE_SELF;
-    printf("%s%lld.%zu", plain ? "" : heed_probe_site_name(f->site_kind[site]), (long long)f->site_layer[site], head);
+    printf("%s%lld.%zu",
+           plain                                   ? ""
+           : f->site_kind[site] == HEED_SITE_CROSS ? "cross "
+                                                   : "encoder ",
+           (long long)f->site_layer[site], head);
 }
 
 static void print_scores(const heed_probe *f) {

@@ -9,7 +9,7 @@ static heed_status measure_part(heedi_probing *p, const heed_probe_plan *plan, h
     case HEED_PROBE_SCORES:
         return heedi_probe_scores(p, error);
     case HEED_PROBE_ROLLOUT:
-        return heedi_probe_rollout(p, error);
+        return p->n_encoder > 0 ? HEED_OK : heedi_probe_rollout(p, error); /* defined for one stack of layers */
     case HEED_PROBE_WINDOW:
         return heedi_probe_windows(p, false, error);
     case HEED_PROBE_SPAN:

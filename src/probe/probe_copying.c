@@ -113,7 +113,8 @@ heed_status heedi_probe_copying(const heedi_probing *p, double *copying, heed_er
                  .head_width = p->head_width,
                  .vocab = heed_model_vocab(subject->model)};
     const real *token = tensor(&c, "token.weight"), *output = tensor(&c, "output.weight");
-    if (alloc(&c, error) == HEED_OK && token && output) {
+    const bool reads_norm = subject->config->model.norm == HEED_PRE_NORM; /* else the stream */
+    if (alloc(&c, error) == HEED_OK && token && output && reads_norm) {
         heed_gemm(true, false, c.width, c.width, c.vocab, 1, token, c.width, output, c.width, 0, c.tokens, c.width);
         for (size_t s = 0; s < p->sites; s++)
             if (p->found->site_kind[s] == HEED_SITE_SELF)

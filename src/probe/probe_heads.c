@@ -15,12 +15,11 @@ typedef struct intervention {
     heedi_probing *p;
     size_t site, head;
     change change;
-    size_t keys;     /* the longest row of keys */
     double *outputs; /* (n_sequences, sites, width + 1): sums over a sequence's rows, and their number */
     double *mean;    /* (sites, width): mean output */
     double *places,
-        *pairs;    /* (heads, time, keys) summed weights in units; (time, keys) how many sequences have the pair */
-    real *scratch; /* (threads, time + head_width, keys) */
+        *pairs;    /* (heads, most, most) summed weights in units; (most, most) how many sequences have the pair */
+    real *scratch; /* (threads, most + head_width, most) */
 } intervention;
 
 static size_t first_visible(const heed_attention_view *view, size_t i) {
@@ -82,7 +81,7 @@ static void see_places(void *context, const heed_attention_view *view) {
         return;
 #pragma omp parallel for schedule(dynamic)
     for (size_t head = 0; head < view->heads; head++) {
-        real *weights = x->scratch + (size_t)omp_get_thread_num() * (p->time + p->head_width) * x->keys;
+        real *weights = x->scratch + (size_t)omp_get_thread_num() * (p->most + p->head_width) * p->most;
         for (size_t s = 0; s < view->query_rows->n_sequences; s++) {
             const size_t n = heed_length(view->query_rows, s), n_keys = heed_length(view->key_rows, s);
             if (!heedi_probing_counts(p, view->query_rows, s))
@@ -90,8 +89,8 @@ static void see_places(void *context, const heed_attention_view *view) {
             inspect(view, weights, s, head);
             for (size_t i = 0; i < n; i++)
                 for (size_t j = first_visible(view, i); j < end_visible(view, i, n_keys); j++) {
-                    x->places[(head * p->time + i) * x->keys + j] += rint((double)weights[i * n_keys + j] / UNIT);
-                    x->pairs[i * x->keys + j] += head == 0;
+                    x->places[(head * p->most + i) * p->most + j] += rint((double)weights[i * n_keys + j] / UNIT);
+                    x->pairs[i * p->most + j] += head == 0;
                 }
         }
     }
@@ -100,7 +99,7 @@ static void see_places(void *context, const heed_attention_view *view) {
 static heed_status find_places(intervention *x, heed_error *error) {
     const heedi_probing *p = x->p;
     heed_error failed = HEED_ERROR_INIT;
-    const size_t pairs = p->time * x->keys;
+    const size_t pairs = p->most * p->most;
     memset(x->places, 0, (p->heads + 1) * pairs * sizeof *x->places); /* pairs lie behind */
     heedi_probing_pass(x->p, see_places, x, NULL, &failed);
     return heedi_probing_sum(x->p, x->places, (p->heads + 1) * pairs, &failed, error);
@@ -127,7 +126,7 @@ static void make_weights(const intervention *x, const heed_attention_view *view,
     memset(weights, 0, n * n_keys * sizeof *weights);
     for (size_t i = 0; i < n; i++) {
         const size_t first = first_visible(view, i), end = end_visible(view, i, n_keys);
-        const double *sum = x->places + (x->head * x->p->time + i) * x->keys, *pairs = x->pairs + i * x->keys;
+        const double *sum = x->places + (x->head * x->p->most + i) * x->p->most, *pairs = x->pairs + i * x->p->most;
         double total = 0;
         for (size_t j = first; j < end; j++)
             total += x->change == PLACES ? sum[j] / pairs[j] : 1;
@@ -141,8 +140,8 @@ static void change_sequence(const intervention *x, const heed_attention_view *vi
     const size_t n = heed_length(view->query_rows, sequence), n_keys = heed_length(view->key_rows, sequence);
     const size_t width = view->heads * view->head_width, column = x->head * view->head_width;
     const size_t stride = view->how->key_stride;
-    real *weights = x->scratch + (size_t)omp_get_thread_num() * (p->time + p->head_width) * x->keys;
-    real *values = weights + p->time * x->keys, *output = view->output + view->query_rows->first_row[sequence] * width;
+    real *weights = x->scratch + (size_t)omp_get_thread_num() * (p->most + p->head_width) * p->most;
+    real *values = weights + p->most * p->most, *output = view->output + view->query_rows->first_row[sequence] * width;
     const size_t from = x->change == VALUES ? partner(view->key_rows, sequence) : sequence;
     const size_t n_from = heed_length(view->key_rows, from);
     if (n == 0 || n_keys == 0 || n_from == 0)
@@ -199,12 +198,12 @@ static heed_status measure(intervention *x, heed_error *error) {
 
 static heed_status alloc(intervention *x, bool ablation, heed_error *error) {
     const heedi_probing *p = x->p;
-    const size_t width = p->heads * p->head_width, pairs = heed_bytes(p->time, x->keys);
+    const size_t width = p->heads * p->head_width, pairs = heed_bytes(p->most, p->most);
     x->outputs = ablation ? calloc(heed_bytes(p->n_sequences, p->sites * (width + 1)), sizeof *x->outputs) : NULL;
     x->mean = calloc(p->sites * width, sizeof *x->mean);
     x->places = calloc(heed_bytes(p->heads + 1, pairs), sizeof *x->places);
     x->scratch =
-        calloc(heed_bytes((size_t)omp_get_max_threads(), (p->time + p->head_width) * x->keys), sizeof *x->scratch);
+        calloc(heed_bytes((size_t)omp_get_max_threads(), (p->most + p->head_width) * p->most), sizeof *x->scratch);
     if (!x->mean || !x->places || !x->scratch || (ablation && !x->outputs))
         return heed_fail(error, HEED_MEMORY, "probe: no memory for interventions on %zu heads", p->heads);
     x->pairs = x->places + p->heads * pairs;
@@ -212,7 +211,7 @@ static heed_status alloc(intervention *x, bool ablation, heed_error *error) {
 }
 
 heed_status heedi_probe_heads(heedi_probing *p, bool ablation, bool patching, heed_error *error) {
-    intervention x = {.p = p, .keys = p->time > p->source_time ? p->time : p->source_time};
+    intervention x = {.p = p};
     alloc(&x, ablation, error);
     heed_status status = heed_comm_agree(p->comm, error);
     if (status == HEED_OK && ablation)

@@ -14,13 +14,12 @@ typedef struct look {
     double *slots;      /* (sequences of all batches, sites, heads, HEED_STATISTIC_SLOT) */
     heedi_links *links; /* (n_sequences, sites, heads) */
     double *chance;     /* (n_sequences, 2): sum of informed chances over queries with truth, and their number */
-    real *weights;      /* (threads, time, keys) */
+    real *weights;      /* (threads, most, most) */
 } look;
 
 static void see_alignment(const look *l, const heed_attention_view *view) {
     const heedi_probing *p = l->p;
-    const size_t site = heedi_probing_site(p, view);
-    const size_t map = p->time * (p->time > p->source_time ? p->time : p->source_time);
+    const size_t site = heedi_probing_site(p, view), map = p->most * p->most;
     if (!heedi_has_truth(view))
         return;
 #pragma omp parallel for schedule(dynamic)
@@ -40,7 +39,9 @@ static void see(void *context, const heed_attention_view *view) {
     look *l = context;
     const heedi_probing *p = l->p;
     l->statistics.per_sequence = l->slots + p->first * p->sites * p->heads * HEED_STATISTIC_SLOT;
-    heed_head_statistics_see(&l->statistics, view);
+    heed_attention_view at_site = *view;
+    at_site.layer = heedi_probing_site(p, view);
+    heed_head_statistics_see(&l->statistics, &at_site);
     see_alignment(l, view);
 }
 
@@ -67,13 +68,13 @@ static void keep_chance(heedi_probing *p, void *context, const heed_batch *batch
 
 static heed_status alloc(look *l, heed_error *error) {
     const heedi_probing *p = l->p;
-    const size_t n_heads = p->sites * p->heads, keys = p->time > p->source_time ? p->time : p->source_time;
+    const size_t n_heads = p->sites * p->heads;
     l->slots = calloc(heed_bytes(p->n_batches * p->batch, n_heads), HEED_STATISTIC_SLOT * sizeof(double));
     l->links = calloc(heed_bytes(p->n_sequences, n_heads), sizeof *l->links);
     l->chance = calloc(p->n_sequences, 2 * sizeof *l->chance);
-    l->weights = calloc(heed_bytes((size_t)omp_get_max_threads(), p->time), keys * sizeof *l->weights);
+    l->weights = calloc(heed_bytes((size_t)omp_get_max_threads(), p->most), p->most * sizeof *l->weights);
     l->statistics = (heed_head_statistics){.layers = p->sites, .heads = p->heads};
-    l->statistics.scratch = calloc(heed_head_statistics_scratch(keys), sizeof(real));
+    l->statistics.scratch = calloc(heed_head_statistics_scratch(p->most), sizeof(real));
     if (l->slots && l->links && l->chance && l->weights && l->statistics.scratch)
         return HEED_OK;
     return heed_fail(error, HEED_MEMORY, "probe: no memory for scores of %zu sequences", p->n_sequences);

@@ -18,8 +18,10 @@ size_t heed_probe_sequences(const heed_comm *comm) {
 }
 
 size_t heedi_probing_site(const heedi_probing *p, const heed_attention_view *view) {
-    (void)p;
-    return view->layer;
+    const size_t a_layer = p->n_encoder > 0 ? 2 : 1; /* sites of a decoder's layer */
+    return view->kind == HEED_ENCODER_ATTENTION
+               ? view->layer
+               : p->n_encoder + a_layer * view->layer + (view->kind == HEED_CROSS_ATTENTION);
 }
 
 /* --- beginning and end ---------------------------------------------------------------------------------------------
@@ -52,8 +54,10 @@ static void fill_coordinates(heedi_probing *p) {
     for (size_t w = 0; w < found->sizes.windows; w++)
         found->window[w] = w + 1 < found->sizes.windows ? (int64_t)1 << w : (int64_t)p->time;
     for (size_t s = 0; s < p->sites; s++) {
-        found->site_kind[s] = HEED_SITE_SELF;
-        found->site_layer[s] = (int64_t)s;
+        const size_t behind = s - p->n_encoder, a_layer = p->n_encoder > 0 ? 2 : 1;
+        const bool encodes = s < p->n_encoder;
+        found->site_kind[s] = encodes ? HEED_SITE_ENCODER : behind % a_layer == 0 ? HEED_SITE_SELF : HEED_SITE_CROSS;
+        found->site_layer[s] = (int64_t)(encodes ? s : behind / a_layer);
     }
 }
 
@@ -95,11 +99,13 @@ heed_status heedi_probing_open(heedi_probing *p, heed_comm *comm, const heed_pro
                          .subject = subject,
                          .found = found,
                          .batch = heed_probe_batch(comm),
-                         .sites = (size_t)config->model.layers,
                          .heads = (size_t)config->model.heads,
                          .head_width = (size_t)(config->model.width / config->model.heads),
                          .time = heed_batcher_time(subject->batcher),
-                         .source_time = heed_batcher_source_time(subject->batcher)};
+                         .most = heed_batcher_source_time(subject->batcher),
+                         .n_encoder = heed_encoder_layers(config)};
+    p->most = p->time > p->most ? p->time : p->most;
+    p->sites = p->n_encoder + (size_t)config->model.layers * (p->n_encoder > 0 ? 2 : 1);
     *found = (heed_probe){0};
     open_here(p, plan, error);
     return heed_comm_agree(comm, error);

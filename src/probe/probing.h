@@ -13,12 +13,14 @@ typedef struct heedi_probing {
     heed_probe *found;  /* rank 0's is the one that counts */
     size_t n_sequences; /* that count: a multiple of 4 */
     size_t n_batches, batch;
-    size_t sites, heads, head_width, time, source_time;
-    size_t first;   /* number of the present batch's first sequence */
-    real *token;    /* losses of a batch's rows */
-    double *losses; /* (n_sequences) of the present pass */
-    double *base;   /* (n_sequences) of the model as it is */
-    double *weight; /* (n_sequences): scored tokens */
+    size_t sites, heads, head_width, time;
+    size_t most;      /* positions of a sequence, or of its source: the more */
+    size_t n_encoder; /* layers; 0 without an encoder */
+    size_t first;     /* number of the present batch's first sequence */
+    real *token;      /* losses of a batch's rows */
+    double *losses;   /* (n_sequences) of the present pass */
+    double *base;     /* (n_sequences) of the model as it is */
+    double *weight;   /* (n_sequences): scored tokens */
 } heedi_probing;
 
 /* Errors: as heed_probe_measure. Ownership: close, after a failure too. Collective. */

@@ -317,5 +317,33 @@ class Probe(Case):
         self.expect_fault(heed("inspect", "cut.h5"), 65, r"cut\.h5: ")
 
 
+@unittest.skipIf(h5py is None, "no h5py with numpy")
+class EncoderDecoder(Case):
+    """reverse, which one head of cross-attention solves by places alone."""
+
+    def test_reverse(self):
+        self.expect_success(heed("train", "--quiet", *TINY, "model.kind=encoder_decoder", "model.heads=1", "model.width=48",
+                                 "model.time=9", "model.bias=yes", "model.init=xavier", "train.batch=48", "train.grain=4",
+                                 "data.task=reverse", "data.task_length=6", "data.task_symbols=8", "data.task_valid=24",
+                                 "train.schedule=constant", "train.peak_lr=3e-3", "train.steps=150", "eval.every=0",
+                                 "checkpoint.every=0", "log.attention_every=0", f"run.dir={fresh('pairs')}"))
+        for ranks in (1, 3):
+            self.expect_success(heed("probe", "pairs", "-o", f"pairs-{ranks}.h5", "--force", ranks=ranks))
+        with open("pairs-1.h5", "rb") as one, open("pairs-3.h5", "rb") as three:
+            self.assertEqual(one.read(), three.read())
+        with h5py.File("pairs-1.h5", "r") as file:
+            self.assertEqual(list(file["site_kind"]), [1, 0, 2])  # encoder, self, cross
+            self.assertEqual(list(file["site_layer"]), [0, 0, 0])
+            zero, places = file["ablate_zero"][0, :, 0], file["ablate_places"][0, :, 0]
+            self.assertGreater(zero[2], 1)
+            self.assertLess(abs(places[2]), zero[2] / 20)
+            self.assertGreater(file["patch_values"][0, 2, 0], 1)
+            self.assertTrue(np.isnan(file["alignment_error"][0, :2]).all())
+            self.assertEqual(file["window_error"][-1], 0)
+            aligned = min(file["alignment_error"][2, 2, 0], file["alignment_error_next"][2, 2, 0])
+            self.assertLess(aligned, 0.1)
+            self.assertAlmostEqual(file["alignment_error_chance"][0], 5 / 6, 12)
+
+
 if __name__ == "__main__":
     main()
