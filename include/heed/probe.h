@@ -30,8 +30,13 @@ typedef enum heed_probe_part {
 } heed_probe_part;
 
 /* What is probed: the model, made with training = false for heed_probe_sequences sequences of heed_batcher_time rows;
- * the data, dealt in batches of heed_probe_batch sequences with grains of HEED_PROBE_GRAIN. */
-enum { HEED_PROBE_GRAIN = 2 }; /* sequences that exchange values lie on the same rank */
+ * the data, dealt in batches of HEED_PROBE_BATCH sequences with grains of HEED_PROBE_GRAIN, which lets
+ * HEED_PROBE_RANKS ranks take part. */
+enum {
+    HEED_PROBE_BATCH = 64,
+    HEED_PROBE_GRAIN = 2, /* sequences that exchange values lie on the same rank */
+    HEED_PROBE_RANKS = HEED_PROBE_BATCH / HEED_PROBE_GRAIN
+};
 typedef struct heed_probe_subject {
     const heed_config *config;
     heed_model *model;
@@ -40,8 +45,7 @@ typedef struct heed_probe_subject {
     const heed_task *task; /* NULL: no generated task */
 } heed_probe_subject;
 
-/* Sequences of a batch over all ranks, and at most on one of them. */
-size_t heed_probe_batch(const heed_comm *comm);
+/* Sequences of a batch that one rank has at most. */
 size_t heed_probe_sequences(const heed_comm *comm);
 
 typedef struct heed_probe_plan {

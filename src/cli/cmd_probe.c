@@ -78,8 +78,11 @@ static heed_status probe(heedi_subject *subject, heed_comm *comm, const request 
                          heed_error *error) {
     char path[HEED_PATH_MAX];
     heed_probe found = {0};
-    if (heedi_subject_open(subject, comm, asked->place, asked->store, asked->text, heed_probe_batch(comm),
-                           HEED_PROBE_GRAIN, error) != HEED_OK)
+    if (comm->size > HEED_PROBE_RANKS)
+        return heed_fail(error, HEED_USAGE, "probe: at most %d ranks can share the work, these are %d",
+                         HEED_PROBE_RANKS, comm->size);
+    if (heedi_subject_open(subject, comm, asked->place, asked->store, asked->text, HEED_PROBE_BATCH, HEED_PROBE_GRAIN,
+                           error) != HEED_OK)
         return error->status;
     const heed_probe_subject what = {.config = &subject->config,
                                      .model = subject->loaded.model,

@@ -7,14 +7,9 @@
 #include "heed/stage.h"
 #include "heed/variant.h"
 
-size_t heed_probe_batch(const heed_comm *comm) {
-    const size_t grains = comm->size > 16 ? (size_t)comm->size : 16;
-    return grains * HEED_PROBE_GRAIN;
-}
-
 size_t heed_probe_sequences(const heed_comm *comm) {
-    const size_t grains = heed_probe_batch(comm) / HEED_PROBE_GRAIN, size = (size_t)comm->size;
-    return (grains + size - 1) / size * HEED_PROBE_GRAIN;
+    const size_t size = (size_t)comm->size;
+    return (HEED_PROBE_RANKS + size - 1) / size * HEED_PROBE_GRAIN;
 }
 
 size_t heedi_probing_site(const heedi_probing *p, const heed_attention_view *view) {
@@ -98,7 +93,7 @@ heed_status heedi_probing_open(heedi_probing *p, heed_comm *comm, const heed_pro
     *p = (heedi_probing){.comm = comm,
                          .subject = subject,
                          .found = found,
-                         .batch = heed_probe_batch(comm),
+                         .batch = HEED_PROBE_BATCH,
                          .heads = (size_t)config->model.heads,
                          .head_width = (size_t)(config->model.width / config->model.heads),
                          .time = heed_batcher_time(subject->batcher),
