@@ -22,6 +22,8 @@ typedef struct heed_step_record {
     double valid_accuracy; /* written beside it */
     double seconds;
     double share_of_peak; /* NaN = unknown */
+    double waited;        /* seconds that ranks waited for the slowest, on average */
+    int slowest;          /* which rank that was */
     bool left_out;        /* the step changed nothing */
 } heed_step_record;
 

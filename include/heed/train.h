@@ -22,13 +22,14 @@ typedef struct heed_trainer {
     heed_gradsync *sync;
     double *tally;     /* (heed_tally_size) scratch: losses and counts that are summed over ranks */
     heed_guard guard;  /* of steps that went wrong */
+    double together;   /* heed_seconds when all ranks were last in step; 0: not yet */
     uint64_t step;     /* the next step to do */
     bool stop;         /* this rank wants to stop; after a step: some rank does */
     heed_error failed; /* what went wrong on this rank since the last step: agreed on in the next */
 } heed_trainer;
 
-/* Doubles that the one reduction of a step carries: a loss for every sequence of the global batch, and two counts of
- * ranks. */
+/* Doubles that the one reduction of a step carries: a loss for every sequence of the global batch, two counts of
+ * ranks, and the time that each rank took. */
 size_t heed_tally_size(const heed_config *config);
 
 typedef struct heed_step_result {

@@ -53,6 +53,8 @@ heed_status heed_metrics_add(heed_metrics *metrics, const heed_step_record *reco
     heedi_line_number(&text, "tokens_per_second", record->tokens / record->seconds);
     if (!isnan(record->share_of_peak))
         heedi_line_number(&text, "share_of_peak", record->share_of_peak);
+    heedi_line_number(&text, "waited", record->waited);
+    heedi_line_add(&text, ",\"slowest\":%d", record->slowest);
     return heedi_lines_put(&metrics->timing, &text, error);
 }
 

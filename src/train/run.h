@@ -17,6 +17,7 @@
 #include "heed/metrics.h"
 #include "heed/phase.h"
 #include "heed/train.h"
+#include "train/pace.h"
 
 typedef struct heedi_run {
     heed_comm *comm;
@@ -50,6 +51,13 @@ typedef struct heedi_run {
         uint64_t first_step;     /* that this process did */
         double seconds_per_step; /* moving average */
     } speed;
+
+    struct {              /* rank 0 */
+        char *hosts;      /* (ranks, sizeof comm->host) */
+        double *late;     /* (ranks): see train/pace.h */
+        uint64_t n_steps; /* judged so far */
+        uint64_t told;    /* n_steps when a late rank was last named; 0: never */
+    } pace;
 
     struct {                                        /* rank 0's clock counts */
         double deadline;                            /* heed_seconds; infinite: none */
@@ -106,6 +114,8 @@ heed_status heedi_figures_open(heedi_run *run, heed_error *error);
 /* Takes a snapshot and has it written in the background. A save that failed is reported and tried again at the next.
  * Collective. */
 heed_status heedi_save(heedi_run *run, heed_error *error);
+/* Tells of a save that failed as soon as it did, while training goes on. */
+void heedi_save_poll(heedi_run *run);
 /* Waits for the last save. Rank 0. */
 heed_status heedi_save_finish(heedi_run *run, heed_error *error);
 void heedi_save_close(heedi_run *run);
@@ -140,6 +150,10 @@ heed_status heedi_look_at_end(heedi_run *run, heed_error *error);
 /* Waits for logs that are being written. Rank 0. */
 heed_status heedi_look_finish(heedi_run *run, heed_error *error);
 void heedi_look_close(heedi_run *run);
+
+/* Measures who the others wait for, and names a rank that is late all the time. Rank 0. */
+heed_status heedi_pace_open(heedi_run *run, heed_error *error);
+heedi_pace heedi_pace_look(heedi_run *run);
 
 /* The gemm peak of all ranks. Collective. */
 heed_status heedi_speed_open(heedi_run *run, heed_error *error);

@@ -77,6 +77,8 @@ heed_status heedi_folder_open(heedi_run *run, heed_error *error) {
 }
 
 void heedi_folder_close(heedi_run *run) {
+    free(run->pace.hosts);
+    free(run->pace.late);
     if (!run->log)
         return;
     heed_log_copy(NULL);
@@ -149,7 +151,7 @@ heed_status heedi_folder_describe(heedi_run *run, heed_error *error) {
         status = write_text(run, "config.ini", run->state.config_text, &failed);
     if (status == HEED_OK && comm->rank == 0)
         status = write_environment(run, names, &failed);
-    free(names);
+    run->pace.hosts = names;
     free(counts);
     if (status != HEED_OK)
         *error = failed;

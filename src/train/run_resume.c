@@ -19,6 +19,23 @@ static void value_in(const char *text, const char *key, char *value, size_t valu
     snprintf(value, value_bytes, "%.*s", (int)length, at ? at + strlen(name) : "");
 }
 
+/* What may change when a run goes on, and did: a line each. Both texts have the same keys, line by line. */
+static void say_changes(const char *was, const char *now) {
+    char section[64] = "";
+    while (*was && *now) {
+        const size_t n_was = strcspn(was, "\n"), n_now = strcspn(now, "\n");
+        const size_t value = strcspn(was, "=") + 1 < n_was ? strcspn(was, "=") + 1 : n_was;
+        if (*now == '[')
+            snprintf(section, sizeof section, "%.*s", (int)strcspn(now + 1, "]"), now + 1);
+        const bool same = n_was == n_now && strncmp(was, now, n_now) == 0;
+        if (!same && strcmp(section, "run") != 0)
+            heed_say(HEED_INFO, "%s.%.*s; the checkpoint was made with%.*s", section, (int)n_now, now,
+                     (int)(n_was - value), was + value);
+        was += n_was + (was[n_was] == '\n');
+        now += n_now + (now[n_now] == '\n');
+    }
+}
+
 static heed_status compare_configs(const heedi_run *run, const char *now, heed_error *error) {
     heed_config *saved = malloc(sizeof *saved);
     if (!saved)
@@ -30,6 +47,10 @@ static heed_status compare_configs(const heedi_run *run, const char *now, heed_e
     char key[128] = "", is[128], was[128];
     if (status == HEED_OK)
         heed_config_compare(saved, run->config, key, sizeof key);
+    char *was_text = status == HEED_OK && !key[0] ? heed_config_text(saved) : NULL;
+    if (was_text)
+        say_changes(was_text, now);
+    free(was_text);
     free(saved);
     if (!key[0])
         return status;

@@ -94,6 +94,14 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     return HEED_OK;
 }
 
+void heedi_save_poll(heedi_run *run) {
+    heed_error failed = HEED_ERROR_INIT;
+    if (run->comm->rank == 0 && heed_checkpoint_writer_idle(run->writer) &&
+        heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK)
+        heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
+                 failed.message);
+}
+
 heed_status heedi_save_finish(heedi_run *run, heed_error *error) {
     return run->comm->rank == 0 ? heed_checkpoint_writer_wait(run->writer, error) : HEED_OK;
 }

@@ -6,6 +6,7 @@
 #include "heed/schedule.h"
 #include "heed/train.h"
 #include "train/guard.h"
+#include "train/pace.h"
 #include "train/tally.h"
 
 /* Pascanu, Mikolov and Bengio 2013: a gradient longer than `longest` is shortened to that length. */
@@ -42,6 +43,9 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
     /* verify: a gradient is worth something only if no parameter changed by itself meanwhile (train.verify_every) */
     heed_gradsync_verify(sync, heed_model_weights(model), failed);
 
+    /* pace: what this rank took for its part; the others wait for the slowest */
+    heedi_pace_part_done(trainer);
+
     /* reduce: each rank completes the sums of its shard; a rank that failed says so here, before anything is changed */
     heed_status status = heed_gradsync_finish(sync, batch.weight_total, &norm, error);
     if (status == HEED_OK)
@@ -63,6 +67,7 @@ heed_status heed_step(heed_trainer *trainer, heed_step_result *result, heed_erro
     /* optimizer: each rank updates its shard and gives it to all */
     if (!result->left_out)
         status = heed_gradsync_update(sync, heed_model_weights(model), scale, rate, trainer->step, error);
+    heedi_pace_together(trainer);
     if (status == HEED_OK)
         trainer->step++;
     return status;

@@ -5,10 +5,8 @@
 #include "heed/stage.h"
 #include "heed/train.h"
 
-enum { FAILURES, STOPS, COUNTS }; /* behind the losses */
-
 size_t heed_tally_size(const heed_config *config) {
-    return (size_t)config->train.batch + COUNTS;
+    return (size_t)(config->train.batch + config->train.batch / config->train.grain) + HEEDI_TALLY_COUNTS;
 }
 
 double *heedi_tally_begin(double *tally, const heed_config *config, const heed_batch *batch) {
@@ -25,18 +23,18 @@ heed_status heedi_tally_sum(double *tally, const heed_config *config, heed_comm 
                             bool *stop, double *loss, heed_error *error) {
     HEED_IN_STAGE(AGREE);
     const size_t n_sequences = (size_t)config->train.batch;
-    tally[n_sequences + FAILURES] = failed->status != HEED_OK;
-    tally[n_sequences + STOPS] = *stop;
-    heed_status status = heed_comm_sum(comm, tally, n_sequences + COUNTS, error);
+    tally[n_sequences + HEEDI_TALLY_FAILURES] = failed->status != HEED_OK;
+    tally[n_sequences + HEEDI_TALLY_STOPS] = *stop;
+    heed_status status = heed_comm_sum(comm, tally, n_sequences + HEEDI_TALLY_COUNTS + (size_t)comm->size, error);
     if (status != HEED_OK)
         return status;
-    if (tally[n_sequences + FAILURES] > 0) {
+    if (tally[n_sequences + HEEDI_TALLY_FAILURES] > 0) {
         heed_error agreed = *failed;
         status = heed_comm_agree(comm, &agreed);
         *error = agreed;
         return status;
     }
-    *stop = tally[n_sequences + STOPS] > 0;
+    *stop = tally[n_sequences + HEEDI_TALLY_STOPS] > 0;
     *loss = 0.0;
     for (size_t s = 0; s < n_sequences; s++)
         *loss += tally[s];

@@ -77,7 +77,8 @@ static part *const opening[] = {
     heedi_threads_choose, start_watchdog,        start_engine,     heedi_folder_open, heedi_resume_find,
     heedi_resume_share,   heedi_data_prepare,    heedi_data_open,  heedi_data_match,  heedi_probes_open,
     create_model,         create_sync,           heedi_look_open,  heedi_save_open,   heedi_resume_load,
-    heedi_resume_spread,  heedi_folder_describe, heedi_speed_open, heedi_stop_open,   say_what_runs,
+    heedi_resume_spread,  heedi_folder_describe, heedi_speed_open, heedi_stop_open,   heedi_pace_open,
+    say_what_runs,
 };
 
 static bool has_all_steps(const heedi_run *run) {
@@ -135,6 +136,7 @@ static heed_status evaluate(heedi_run *run, heed_error *error) {
 static void record(heedi_run *run, const heed_step_result *result, double seconds, bool evaluated) {
     heed_progress progress = heedi_speed_progress(run, result, seconds);
     progress.evaluated = evaluated;
+    const heedi_pace pace = heedi_pace_look(run);
     if (evaluated || is_due(run, run->config->log.metrics_every)) {
         const heed_step_record line = {.step = progress.step,
                                        .epoch = progress.epoch,
@@ -146,6 +148,8 @@ static void record(heedi_run *run, const heed_step_result *result, double second
                                        .valid_loss = evaluated ? run->state.valid_loss : NAN,
                                        .valid_accuracy = run->valid_accuracy,
                                        .seconds = seconds,
+                                       .waited = pace.waited,
+                                       .slowest = pace.slowest,
                                        .share_of_peak =
                                            result->tokens / seconds * run->speed.flops_per_token / run->speed.peak};
         heed_metrics_add(run->metrics, &line, &run->trainer.failed);
@@ -188,6 +192,7 @@ static heed_status finish_earlier_step(heedi_run *run, heed_error *error) {
 static heed_status step_and_finish(heedi_run *run, heed_error *error) {
     heed_trainer *trainer = &run->trainer;
     heed_step_result result;
+    heedi_save_poll(run);
     const bool looks = heedi_look_begin(run);
     const double start = heed_seconds();
     heed_watchdog_mark(run->comm, trainer->step + 1);

@@ -59,6 +59,8 @@ expect 65 "../first/run/checkpoints/step-$last.h5" 3 third train.init_from=../fi
 cp -r first longer
 train 3 1 longer train.steps=5 train.schedule=cosine
 grep -q "going on from run/checkpoints/step-$last.h5" longer/out.txt || fail "a longer run did not go on"
+grep -q "train.steps = 5; the checkpoint was made with 3" longer/out.txt || fail "a changed setting is not named"
+grep -q "train.seed" longer/out.txt && fail "a setting that did not change is named"
 [ "$(grep -c '"loss"' longer/run/metrics.jsonl)" = 5 ] || fail "a longer run has not 5 lines"
 
 # folders and stores
