@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole fault campaign, with the long form of every row of docs/reliability.md: kills, SLURM, cut networks, failing disks, MPI
+# The whole fault campaign, with the long form of every row of docs/faults.md: kills, SLURM, cut networks, failing disks, MPI
 # calls and allocations, damaged files, fuzzing, a changing clock, a long life. At most 90 minutes; every row prints what it
 # tried and survived. The quick forms run with every scripts/test.sh.
 #

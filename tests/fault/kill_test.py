@@ -57,11 +57,12 @@ def wait_for_instant(run, inside):
     return None
 
 
-def kill(run, whom, ranks):
+def kill(run, whom, ranks, inside):
     if whom == "mpirun" or not ranks:
         victims = [run.process.pid]
     else:
-        victims = list(ranks.values()) if whom == "all ranks" else [choose.choice(list(ranks.values()))]
+        one = ranks.get(0) if inside else None  # rank 0 writes the checkpoints
+        victims = list(ranks.values()) if whom == "all ranks" else [one or choose.choice(list(ranks.values()))]
     for pid in victims:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -84,9 +85,9 @@ def check_files(before):
 
 
 tried, newest = 0, 0
-while tried < n_kills:
-    whom = sorted(counts)[tried % 3]
-    inside = tried % 2 == 0
+while tried < n_kills or (2 * n_inside < n_kills and tried < 3 * n_kills):
+    inside = tried % 2 == 0 or tried >= n_kills  # ranks outlive mpirun for a while, so that it is not killed inside
+    whom = ["one rank", "all ranks"][tried // 2 % 2] if inside else sorted(counts)[tried // 2 % 3]
     run = Run("job", *settings, ranks=choose.choice([2, 3]))
     ranks = wait_for_instant(run, inside)
     if ranks is None:
@@ -96,7 +97,7 @@ while tried < n_kills:
         shutil.rmtree("job")
         newest = 0
         continue
-    kill(run, whom, ranks)
+    kill(run, whom, ranks, inside)
     slowest = max(slowest, run.wait_until_gone(WITHIN))
     n_inside += bool(temporary())
     step, newest = check_files(newest)
@@ -105,6 +106,7 @@ while tried < n_kills:
     tried += 1
 train("job", *settings, ranks=1)
 same("whole", "job")
+check(2 * n_inside >= n_kills, f"only {n_inside} of {tried} kills met a checkpoint")
 check(not temporary(), "temporary files are left at the end")
 print(f"kill: seed {seed}: {tried} kills ({', '.join(f'{n} of {whom}' for whom, n in counts.items())}), {n_inside} of them inside "
       f"a checkpoint: 0 torn, 0 of {n_acknowledged} acknowledged lost; jobs were gone after {slowest:.1f} s at most; "
