@@ -1,5 +1,7 @@
 /* The attention log: one file a log step, run/attention/step-00000100.h5, netCDF-4 in form, so that
- * xarray.open_mfdataset("attention/step-*.h5") opens them as one. docs/files.md has the schema.
+ * xarray.open_mfdataset("attention/step-*.h5") opens them as one. docs/files.md has the schema. An encoder-decoder has
+ * two more folders of the same form, attention-encoder and attention-cross; cross-attention's queries are tokens of the
+ * target and its keys those of the source, which its files tell as well.
  *
  * Maps of the probes (step, probe, layer, head, query, key): attention a_ij, advantage A_ij = g_i . (o_i - v_j) and
  * credit c_ij = a_ij A_ij = -dL/ds_ij (docs/science.md), rounded to 11 significant bits, as many as binary16 has, but
@@ -70,13 +72,19 @@ void heed_head_statistics_mean(double *mean, const double *per_sequence, size_t 
  * backward pass over the probes. Memory: 12 bytes for each probe, layer, head, query and key. Errors: HEED_MEMORY.
  * Ownership: heed_attention_maps_destroy. Not collective. */
 typedef struct heed_attention_maps heed_attention_maps;
-heed_status heed_attention_maps_create(heed_attention_maps **maps, size_t probes, size_t layers, size_t heads,
-                                       size_t time, heed_error *error);
+heed_status heed_attention_maps_create(heed_attention_maps **maps, heed_attention_kind kind, size_t probes,
+                                       size_t layers, size_t heads, size_t time, heed_error *error);
 void heed_attention_maps_destroy(heed_attention_maps *maps);
+
+/* The tokenizer of the probes' sources, where it is not that of their targets. It stays the caller's. */
+void heed_attention_maps_set_sources(heed_attention_maps *maps, const heed_tokenizer *tokenizer);
 void heed_attention_maps_see(void *maps, const heed_attention_view *view);
 
-/* Writes run_dir/attention/step-XXXXXXXX.h5 (the folder is made). statistics (layers, heads, HEED_N_STATISTICS) are
- * means over the global batch. Rank 0. Errors: HEED_CREATE, HEED_IO, HEED_MEMORY. */
+/* The folder of a kind in a run: "attention", "attention-encoder", "attention-cross". */
+const char *heed_attention_folder(heed_attention_kind kind);
+
+/* Writes step-XXXXXXXX.h5 into the folder of the maps' kind in run_dir (the folder is made). statistics (layers, heads,
+ * HEED_N_STATISTICS) are means over the global batch. Rank 0. Errors: HEED_CREATE, HEED_IO, HEED_MEMORY. */
 heed_status heed_attention_log_write(const char *run_dir, uint64_t step, const heed_attention_maps *maps,
                                      const double *statistics, const heed_batch *probes,
                                      const heed_tokenizer *tokenizer, const char *config_text, heed_error *error);
@@ -89,9 +97,10 @@ heed_status heed_attention_log_start(heed_attention_maps *maps, const char *run_
                                      const heed_tokenizer *tokenizer, const char *config_text, heed_error *error);
 heed_status heed_attention_log_wait(heed_attention_maps *maps, heed_error *error);
 
-/* `heed merge`: one file of all log steps of a run, in the same form. Errors: HEED_NOT_FOUND (no log), HEED_DATA (a
- * damaged file, or one that does not fit the others), HEED_CREATE, HEED_IO. */
-heed_status heed_attention_log_merge(const char *run_dir, const char *out_path, heed_error *error);
+/* `heed merge`: one file of all log steps of a run and kind, in the same form. Errors: HEED_NOT_FOUND (no log),
+ * HEED_DATA (a damaged file, or one that does not fit the others), HEED_CREATE, HEED_IO. */
+heed_status heed_attention_log_merge(const char *run_dir, heed_attention_kind kind, const char *out_path,
+                                     heed_error *error);
 
 /* On resume: removes the files of steps beyond `step`, and left-over temporary files. Errors: HEED_IO. */
 heed_status heed_attention_log_cut(const char *run_dir, uint64_t step, heed_error *error);

@@ -59,6 +59,9 @@ typedef enum heed_side { HEED_SOURCE, HEED_TARGET } heed_side;
 bool heed_corpus_has_pairs(const heed_corpus *corpus);
 const heed_tokenizer *heed_corpus_source_tokenizer(const heed_corpus *corpus);
 
+/* Tokens of its sources' vocabulary where that is one of their own, as heed_model_shape wants it; else 0. */
+size_t heed_corpus_source_vocab(const heed_corpus *corpus);
+
 /* Pairs of a split, and tokens of a side of the index-th, without marks; read copies them, each checked to be one.
  * Allocates nothing. Errors: HEED_IO, HEED_DATA (outside the vocabulary). Not collective. */
 size_t heed_corpus_pairs(const heed_corpus *corpus, heed_split split);

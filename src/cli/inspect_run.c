@@ -63,7 +63,7 @@ static void see_folder(json_t *run, const char *folder, heed_error *error) {
 }
 
 json_t *heedi_inspect_run(const char *folder, heed_error *error) {
-    static const char *const parts[] = {"", "/checkpoints", "/attention"};
+    static const char *const parts[] = {"", "/checkpoints", "/attention", "/attention-encoder", "/attention-cross"};
     char path[HEED_PATH_MAX];
     struct stat there;
     if (snprintf(path, sizeof path, "%s/config.ini", folder) >= (int)sizeof path || stat(path, &there) != 0) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "heed/log.h"
+#include "heed/pairs.h"
 #include "heed/task.h"
 
 void heedi_run_of(char *folder, size_t bytes, const char *checkpoint) {
@@ -92,6 +93,7 @@ static heed_status make_model(heedi_subject *subject, size_t batch, size_t grain
     const size_t n_grains = batch / grain, rank = (size_t)subject->comm->rank, size = (size_t)subject->comm->size;
     const size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
     const heed_model_shape shape = {.vocab = (size_t)subject->vocab,
+                                    .source_vocab = heed_corpus_source_vocab(subject->corpus),
                                     .max_rows = n_sequences * (size_t)subject->config.model.time,
                                     .max_source_rows = n_sequences * heed_batcher_source_time(subject->batcher),
                                     .max_sequences = n_sequences};

@@ -244,6 +244,11 @@ const heed_tokenizer *heed_corpus_source_tokenizer(const heed_corpus *corpus) {
     return corpus->pairs ? heedi_pairs_source_tokenizer(corpus->pairs) : NULL;
 }
 
+size_t heed_corpus_source_vocab(const heed_corpus *corpus) {
+    const heed_tokenizer *source = heed_corpus_source_tokenizer(corpus);
+    return source && source != heed_corpus_tokenizer(corpus) ? heed_tokenizer_vocab(source) : 0;
+}
+
 size_t heed_corpus_pairs(const heed_corpus *corpus, heed_split split) {
     return corpus->pairs ? heedi_pairs_number(corpus->pairs, split) : 0;
 }

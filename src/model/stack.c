@@ -91,12 +91,10 @@ static void place_blocks(heedi_stack *stack, heedi_placer *placer, const heed_co
     real *stream = heedi_place(placer, shape->rows, width);
     for (size_t i = 0; i < stack->n_blocks; i++) {
         heedi_block *block = &stack->blocks[i];
-        if (i == 0) {
-            block->network = heed_variant_of(config)->network;
-            block->crosses = stack->crosses;
-            block->attention.kind = stack->kind;
-            block->cross.kind = HEED_CROSS_ATTENTION;
-        }
+        block->network = heed_variant_of(config)->network;
+        block->crosses = stack->crosses;
+        block->attention.kind = stack->kind;
+        block->cross.kind = HEED_CROSS_ATTENTION;
         if (i == 0 || keeps)
             place_block(block, placer, config, shape, &stack->blocks[0]);
         else

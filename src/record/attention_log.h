@@ -24,8 +24,14 @@ typedef enum heedi_log_id {
     HEEDI_LOG_TOKEN,
     HEEDI_LOG_TARGET,
     HEEDI_LOG_TEXT,
+    HEEDI_LOG_KEY_LENGTH, /* from here on: of cross-attention alone */
+    HEEDI_LOG_KEY_TOKEN,
+    HEEDI_LOG_KEY_TEXT,
     HEEDI_LOG_N
 } heedi_log_id;
+
+/* How many of them, from the first on, the files of a kind have. */
+int heedi_log_arrays(heed_attention_kind kind);
 
 /* Axes: step, probe, layer, head, query, key, byte. */
 extern const heedi_netcdf_array heedi_log_table[HEEDI_LOG_N];
@@ -42,6 +48,6 @@ int heedi_log_shape(size_t dims[HEED_STORE_MAX_DIMS], size_t *n_elements, heedi_
 bool heedi_log_deflates(heedi_log_id id);
 
 /* The attributes of the file and of all arrays, and their dimension scales, once the arrays are there. */
-heed_status heedi_log_annotate(heed_store *store, const char *config_text, heed_error *error);
+heed_status heedi_log_annotate(heed_store *store, heed_attention_kind kind, const char *config_text, heed_error *error);
 
 #endif

@@ -9,13 +9,13 @@
 #include "heed/multiversion.h"
 #include "heed/nn/attention.h"
 
-heed_status heed_attention_maps_create(heed_attention_maps **out, size_t probes, size_t layers, size_t heads,
-                                       size_t time, heed_error *error) {
+heed_status heed_attention_maps_create(heed_attention_maps **out, heed_attention_kind kind, size_t probes,
+                                       size_t layers, size_t heads, size_t time, heed_error *error) {
     const size_t n_maps = probes * layers * heads, map = heed_bytes(time, time);
     heed_attention_maps *maps = calloc(1, sizeof *maps);
     *out = maps;
     if (maps) {
-        *maps = (heed_attention_maps){.probes = probes, .layers = layers, .heads = heads, .time = time};
+        *maps = (heed_attention_maps){.kind = kind, .probes = probes, .layers = layers, .heads = heads, .time = time};
         maps->scratch = malloc(heed_bytes((size_t)omp_get_max_threads() * HEEDI_N_MAPS, heed_bytes(map, sizeof(real))));
         bool complete = maps->scratch;
         for (int k = 0; k < HEEDI_N_MAPS; k++) {
@@ -45,6 +45,10 @@ void heed_attention_maps_destroy(heed_attention_maps *maps) {
     free(maps);
 }
 
+void heed_attention_maps_set_sources(heed_attention_maps *maps, const heed_tokenizer *tokenizer) {
+    maps->source_tokenizer = tokenizer;
+}
+
 /* Rounds to 11 significant bits, to nearest even; a carry out of the fraction belongs into the exponent. */
 HEED_MULTIVERSION static void round_row(float *to, const real *from, size_t n) {
     for (size_t j = 0; j < n; j++) {
@@ -57,11 +61,11 @@ HEED_MULTIVERSION static void round_row(float *to, const real *from, size_t n) {
     }
 }
 
-/* One map in the corner of its (time, time) place; what lies beyond a shorter probe's end is 0. */
-static void keep(float *to, size_t time, const real *from, size_t length) {
+/* One map in the corner of its (time, time) place; what lies beyond the ends of a shorter probe is 0. */
+static void keep(float *to, size_t time, const real *from, size_t n_queries, size_t n_keys) {
     for (size_t i = 0; i < time; i++) {
-        const size_t n = i < length ? length : 0;
-        round_row(to + i * time, from + i * length, n);
+        const size_t n = i < n_queries ? n_keys : 0;
+        round_row(to + i * time, from + i * n_keys, n);
         memset(to + i * time + n, 0, (time - n) * sizeof *to);
     }
 }
@@ -69,18 +73,19 @@ static void keep(float *to, size_t time, const real *from, size_t length) {
 void heed_attention_maps_see(void *context, const heed_attention_view *view) {
     heed_attention_maps *maps = context;
     const size_t probes = view->query_rows->n_sequences, map = maps->time * maps->time;
+    HEED_CHECK(view->kind == maps->kind && view->key_rows->max_length <= maps->time);
     HEED_CHECK(probes <= maps->probes && view->heads == maps->heads && view->layer < maps->layers);
     HEED_CHECK(view->query_rows->max_length <= maps->time && view->d_output);
     heedi_worker_rest(&maps->worker);
 #pragma omp parallel for schedule(dynamic)
     for (size_t item = 0; item < probes * view->heads; item++) {
         const size_t probe = item / view->heads, head = item % view->heads;
-        const size_t length = heed_length(view->query_rows, probe);
+        const size_t n_queries = heed_length(view->query_rows, probe), n_keys = heed_length(view->key_rows, probe);
         real *scratch = maps->scratch + (size_t)omp_get_thread_num() * HEEDI_N_MAPS * map;
         heed_attention_inspect(view->how, scratch, scratch + map, scratch + 2 * map, view->d_output, view->output,
                                view->query, view->key, view->value, view->query_rows, view->key_rows, probe, head);
         const size_t index = (probe * maps->layers + view->layer) * maps->heads + head;
         for (int k = 0; k < HEEDI_N_MAPS; k++)
-            keep(maps->map[k] + index * map, maps->time, scratch + (size_t)k * map, length);
+            keep(maps->map[k] + index * map, maps->time, scratch + (size_t)k * map, n_queries, n_keys);
     }
 }

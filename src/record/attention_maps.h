@@ -10,6 +10,8 @@ typedef struct heedi_log_job heedi_log_job;
 
 /* While the worker is busy the maps and the job are its own. */
 struct heed_attention_maps {
+    heed_attention_kind kind;
+    const heed_tokenizer *source_tokenizer; /* or NULL: that of the targets */
     size_t probes, layers, heads, time;
     float *map[HEEDI_N_MAPS]; /* (probes, layers, heads, time, time), 0 where not visible */
     real *scratch;            /* (threads, HEEDI_N_MAPS, time, time) */

@@ -15,6 +15,7 @@
 #define CONFIG_BYTES ((size_t)1 << 20)
 
 typedef struct merge {
+    heed_attention_kind kind;
     heedi_log_sizes one, all; /* sizes of one file and of the result */
     void *kept[HEEDI_LOG_N];  /* of the first file: arrays without steps */
     void *buffer;             /* for the largest array */
@@ -56,7 +57,7 @@ static heed_status begin(merge *m, heed_store *in, size_t n_steps, heed_error *e
         status = heed_store_read_text(in, "/", "config", CONFIG_BYTES, &m->config_text, error);
     m->all = m->one;
     m->all.steps = n_steps;
-    for (int id = 0; id < HEEDI_LOG_N && status == HEED_OK; id++) {
+    for (int id = 0; id < heedi_log_arrays(m->kind) && status == HEED_OK; id++) {
         const heedi_netcdf_array *array = &heedi_log_table[id];
         size_t dims[HEED_STORE_MAX_DIMS], n;
         int n_dims = heedi_log_shape(dims, &n, (heedi_log_id)id, &m->one);
@@ -113,7 +114,7 @@ static heed_status take_file(merge *m, const char *path, uint64_t step, size_t r
         status = heed_fail(error, HEED_DATA, "%s: step = %" PRId64 ": expected that of its name", path, found);
     if (status == HEED_OK && row == 0)
         status = begin(m, in, n_steps, error);
-    for (int id = 0; id < HEEDI_LOG_N && status == HEED_OK; id++)
+    for (int id = 0; id < heedi_log_arrays(m->kind) && status == HEED_OK; id++)
         status = take(m, in, (heedi_log_id)id, row, error);
     heed_store_close(in);
     return status;
@@ -126,18 +127,19 @@ static void merge_free(merge *m) {
     free(m->config_text);
 }
 
-static heed_status log_folder(char *folder, const char *run_dir, heed_error *error) {
-    if (snprintf(folder, HEED_PATH_MAX, "%s/attention", run_dir) >= HEED_PATH_MAX)
+static heed_status log_folder(char *folder, const char *run_dir, heed_attention_kind kind, heed_error *error) {
+    if (snprintf(folder, HEED_PATH_MAX, "%s/%s", run_dir, heed_attention_folder(kind)) >= HEED_PATH_MAX)
         return heed_fail(error, HEED_NOT_FOUND, "%s: the name of this folder is too long", run_dir);
     return HEED_OK;
 }
 
-heed_status heed_attention_log_merge(const char *run_dir, const char *out_path, heed_error *error) {
+heed_status heed_attention_log_merge(const char *run_dir, heed_attention_kind kind, const char *out_path,
+                                     heed_error *error) {
     char folder[HEED_PATH_MAX], path[HEED_PATH_MAX];
     uint64_t *steps = NULL;
     size_t n_steps = 0;
-    merge m = {0};
-    heed_status status = log_folder(folder, run_dir, error);
+    merge m = {.kind = kind};
+    heed_status status = log_folder(folder, run_dir, kind, error);
     if (status == HEED_OK)
         status = heedi_step_list(folder, false, &steps, &n_steps, error);
     if (status == HEED_OK && n_steps == 0) {
@@ -152,7 +154,7 @@ heed_status heed_attention_log_merge(const char *run_dir, const char *out_path, 
             status = take_file(&m, path, steps[row], row, n_steps, error);
     }
     if (status == HEED_OK)
-        status = heedi_log_annotate(m.out, m.config_text, error);
+        status = heedi_log_annotate(m.out, kind, m.config_text, error);
     if (status == HEED_OK)
         status = heed_store_seal(m.out, error);
     else
@@ -162,13 +164,11 @@ heed_status heed_attention_log_merge(const char *run_dir, const char *out_path, 
     return status;
 }
 
-heed_status heed_attention_log_cut(const char *run_dir, uint64_t step, heed_error *error) {
-    char folder[HEED_PATH_MAX], path[HEED_PATH_MAX];
+static heed_status cut_folder(const char *folder, uint64_t step, heed_error *error) {
+    char path[HEED_PATH_MAX];
     uint64_t *steps = NULL;
     size_t n_steps = 0;
-    heed_status status = log_folder(folder, run_dir, error);
-    if (status == HEED_OK)
-        status = heedi_step_list(folder, true, &steps, &n_steps, error);
+    heed_status status = heedi_step_list(folder, true, &steps, &n_steps, error);
     for (size_t i = 0; i < n_steps && status == HEED_OK; i++) {
         if (steps[i] <= step)
             continue;
@@ -177,5 +177,16 @@ heed_status heed_attention_log_cut(const char *run_dir, uint64_t step, heed_erro
             status = heed_fail(error, HEED_IO, "%s: cannot be removed: %m", path);
     }
     free(steps);
+    return status;
+}
+
+heed_status heed_attention_log_cut(const char *run_dir, uint64_t step, heed_error *error) {
+    char folder[HEED_PATH_MAX];
+    heed_status status = HEED_OK;
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++) {
+        status = log_folder(folder, run_dir, (heed_attention_kind)kind, error);
+        if (status == HEED_OK)
+            status = cut_folder(folder, step, error);
+    }
     return status;
 }

@@ -47,9 +47,10 @@ static void count(double slot[HEED_STATISTIC_SLOT], heed_head_statistic statisti
 }
 
 /* Adds the statistics of a query at place i, counted from its first visible key on, whose n_visible scores become
- * weights; gain holds u_ij, or is NULL, and becomes the advantage. */
+ * weights; gain holds u_ij, or is NULL, and becomes the advantage. alike: queries and keys are tokens of one sequence.
+ */
 HEED_MULTIVERSION static void add_query(double slot[HEED_STATISTIC_SLOT], real *score, real *gain, size_t i,
-                                        size_t n_visible) {
+                                        size_t n_visible, bool alike) {
     const real most = largest(score, n_visible);
     real sum[LANES] = {0}, spread[LANES] = {0}, place[LANES] = {0}, credit[LANES] = {0};
     for (size_t j = 0; j < n_visible; j += LANES)
@@ -66,7 +67,7 @@ HEED_MULTIVERSION static void add_query(double slot[HEED_STATISTIC_SLOT], real *
     count(slot, HEED_ENTROPY, log((double)total) - (double)(fold(spread) * scale), 1);
     count(slot, HEED_DISTANCE, (double)i - (double)(fold(place) * scale), 1);
     count(slot, HEED_TOP1, (double)scale, 1); /* the largest score's exponential is 1 */
-    if (i > 0 && i <= n_visible)
+    if (alike && i > 0 && i <= n_visible)
         count(slot, HEED_PREVIOUS, (double)score[i - 1], 1);
     if (!gain)
         return;
@@ -182,7 +183,7 @@ static void see_item(double slot[HEED_STATISTIC_SLOT], real *scratch, const heed
             const size_t i = first + q, n_visible = view->causal && i + 1 < seen ? i + 1 : seen;
             const size_t from = window > 0 && i >= window ? i + 1 - window : 0, at = q * seen + from;
             real *advantage = gain ? gain + at : NULL;
-            add_query(slot, score + at, advantage, i - from, n_visible - from);
+            add_query(slot, score + at, advantage, i - from, n_visible - from, !crosses);
             if (token)
                 add_tokens(slot, score + at, token, i, from);
             if (has_truth)

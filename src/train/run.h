@@ -35,8 +35,10 @@ typedef struct heedi_run {
     struct { /* attention logs; every = 0: off */
         uint64_t every;
         size_t per_sequence_size;
-        heed_head_statistics statistics; /* of the global batch, collected on all ranks */
-        heed_attention_maps *maps;       /* of the probes: rank 0, like all that follows */
+        heed_head_statistics statistics[HEED_N_ATTENTION_KINDS]; /* of the global batch, on all ranks; layers 0: none
+                                                                    of this kind */
+        double *per_sequence;                                    /* (per_sequence_size): all of theirs */
+        heed_attention_maps *maps[HEED_N_ATTENTION_KINDS];       /* of the probes: rank 0, like all that follows */
         heed_batch probes;
         double *probe_loss;   /* (probes) */
         double *means;        /* (layers, heads, HEED_N_STATISTICS) */

@@ -3,12 +3,48 @@
  * on from a checkpoint at s writes the log of s again, with the same bits, and what a log costs is the probes' pass. */
 #include <string.h>
 
+#include "heed/pairs.h"
 #include "train/run.h"
 
 #include "heed/stage.h"
 
+static size_t layers_of(const heed_config *config, int kind) {
+    const size_t encoder = heed_encoder_layers(config), decoder = (size_t)config->model.layers;
+    return kind == HEED_ENCODER_ATTENTION ? encoder : kind == HEED_SELF_ATTENTION || encoder > 0 ? decoder : 0;
+}
+
 static size_t n_heads(const heed_config *config) {
-    return (size_t)(config->model.layers * config->model.heads);
+    size_t layers = 0;
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++)
+        layers += layers_of(config, kind);
+    return layers * (size_t)config->model.heads;
+}
+
+/* Each kind's statistics in its part of one array, so that one sum over ranks is enough. */
+static void divide_statistics(heedi_run *run, real *scratch) {
+    const heed_config *config = run->config;
+    double *at = run->look.per_sequence;
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++) {
+        const size_t layers = layers_of(config, kind), heads = (size_t)config->model.heads;
+        run->look.statistics[kind] =
+            (heed_head_statistics){.per_sequence = at, .layers = layers, .heads = heads, .scratch = scratch};
+        at += (size_t)config->train.batch * layers * heads * HEED_STATISTIC_SLOT;
+    }
+}
+
+static heed_status create_maps(heedi_run *run, heed_error *error) {
+    const heed_config *config = run->config;
+    heed_status status = HEED_OK;
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++) {
+        if (layers_of(config, kind) == 0)
+            continue;
+        status = heed_attention_maps_create(&run->look.maps[kind], (heed_attention_kind)kind,
+                                            run->look.probes.rows.n_sequences, layers_of(config, kind),
+                                            (size_t)config->model.heads, (size_t)config->model.time, error);
+        if (status == HEED_OK)
+            heed_attention_maps_set_sources(run->look.maps[kind], heed_corpus_source_tokenizer(run->corpus));
+    }
+    return status;
 }
 
 heed_status heedi_look_open(heedi_run *run, heed_error *error) {
@@ -21,7 +57,7 @@ heed_status heedi_look_open(heedi_run *run, heed_error *error) {
     const size_t means_bytes = n_heads(config) * HEED_N_STATISTICS * sizeof(double);
     const size_t loss_bytes = run->look.probes.rows.n_sequences * sizeof(double);
     const size_t scratch_bytes = heed_bytes(heed_head_statistics_scratch(time), sizeof(real));
-    heed_status status =
+    const heed_status status =
         heed_arena_init(&run->arena,
                         heed_aligned(tally_bytes) + heed_aligned(sums_bytes) + heed_aligned(means_bytes) +
                             heed_aligned(loss_bytes) + heed_aligned(scratch_bytes),
@@ -31,21 +67,27 @@ heed_status heedi_look_open(heedi_run *run, heed_error *error) {
     run->trainer.tally = heed_arena_take(&run->arena, tally_bytes);
     if (!run->look.every)
         return HEED_OK;
-    run->look.statistics = (heed_head_statistics){.per_sequence = heed_arena_take(&run->arena, sums_bytes),
-                                                  .layers = (size_t)config->model.layers,
-                                                  .heads = (size_t)config->model.heads,
-                                                  .scratch = heed_arena_take(&run->arena, scratch_bytes)};
+    run->look.per_sequence = heed_arena_take(&run->arena, sums_bytes);
+    divide_statistics(run, heed_arena_take(&run->arena, scratch_bytes));
     run->look.means = heed_arena_take(&run->arena, means_bytes);
     run->look.probe_loss = heed_arena_take(&run->arena, loss_bytes);
-    if (run->comm->rank == 0)
-        status = heed_attention_maps_create(&run->look.maps, run->look.probes.rows.n_sequences,
-                                            (size_t)config->model.layers, (size_t)config->model.heads, time, error);
-    return status;
+    return run->comm->rank == 0 ? create_maps(run, error) : HEED_OK;
+}
+
+/* Observers of all kinds of attention; context is the run. */
+static void see_maps(void *context, const heed_attention_view *view) {
+    heedi_run *run = context;
+    heed_attention_maps_see(run->look.maps[view->kind], view);
+}
+
+static void see_statistics(void *context, const heed_attention_view *view) {
+    heedi_run *run = context;
+    heed_head_statistics_see(&run->look.statistics[view->kind], view);
 }
 
 static void look_at_probes(heedi_run *run) {
     heed_model *model = run->trainer.model;
-    heed_model_observe(model, heed_attention_maps_see, run->look.maps);
+    heed_model_observe(model, see_maps, run);
     heed_model_forward(model, &run->look.probes, HEED_PASS_PROBE);
     heed_model_loss(model, &run->look.probes, NULL, run->look.probe_loss, NULL);
     heed_model_backward(model, &run->look.probes, NULL);
@@ -56,24 +98,30 @@ bool heedi_look_begin(heedi_run *run) {
         return false;
     if (run->comm->rank == 0)
         look_at_probes(run);
-    memset(run->look.statistics.per_sequence, 0, run->look.per_sequence_size * sizeof(double));
-    heed_model_observe(run->trainer.model, heed_head_statistics_see, &run->look.statistics);
+    memset(run->look.per_sequence, 0, run->look.per_sequence_size * sizeof(double));
+    heed_model_observe(run->trainer.model, see_statistics, run);
     return true;
+}
+
+/* Means of a kind's statistics, and its file. */
+static void write_log(heedi_run *run, int kind, uint64_t step) {
+    const heed_head_statistics *statistics = &run->look.statistics[kind];
+    heed_head_statistics_mean(run->look.means, statistics->per_sequence, (size_t)run->config->train.batch,
+                              statistics->layers, statistics->heads);
+    if (kind == HEED_SELF_ATTENTION)
+        heed_phases_see(run->look.phases, step, run->look.means, &run->trainer.failed);
+    heed_attention_log_start(run->look.maps[kind], run->config->run.dir, step, run->look.means, &run->look.probes,
+                             heed_corpus_tokenizer(run->corpus), run->state.config_text, &run->trainer.failed);
 }
 
 heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error) {
     HEED_IN_STAGE(LOOK);
     heed_model_observe(run->trainer.model, NULL, NULL);
-    const heed_status status =
-        heed_comm_sum(run->comm, run->look.statistics.per_sequence, run->look.per_sequence_size, error);
-    if (status != HEED_OK || run->comm->rank != 0)
-        return status;
-    heed_head_statistics_mean(run->look.means, run->look.statistics.per_sequence, (size_t)run->config->train.batch,
-                              (size_t)run->config->model.layers, (size_t)run->config->model.heads);
-    heed_phases_see(run->look.phases, step, run->look.means, &run->trainer.failed);
-    heed_attention_log_start(run->look.maps, run->config->run.dir, step, run->look.means, &run->look.probes,
-                             heed_corpus_tokenizer(run->corpus), run->state.config_text, &run->trainer.failed);
-    return HEED_OK;
+    const heed_status status = heed_comm_sum(run->comm, run->look.per_sequence, run->look.per_sequence_size, error);
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++)
+        if (run->look.maps[kind]) /* on rank 0 */
+            write_log(run, kind, step);
+    return status;
 }
 
 heed_status heedi_look_at_end(heedi_run *run, heed_error *error) {
@@ -89,11 +137,17 @@ heed_status heedi_look_at_end(heedi_run *run, heed_error *error) {
 }
 
 heed_status heedi_look_finish(heedi_run *run, heed_error *error) {
-    return run->look.maps ? heed_attention_log_wait(run->look.maps, error) : HEED_OK;
+    heed_status status = HEED_OK;
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++) {
+        const heed_status own = run->look.maps[kind] ? heed_attention_log_wait(run->look.maps[kind], error) : HEED_OK;
+        status = status == HEED_OK ? own : status;
+    }
+    return status;
 }
 
 void heedi_look_close(heedi_run *run) {
-    heed_attention_maps_destroy(run->look.maps);
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++)
+        heed_attention_maps_destroy(run->look.maps[kind]);
     heed_phases_close(run->look.phases);
     heed_arena_reset(&run->look.file_rows);
     heed_arena_reset(&run->arena);

@@ -6,6 +6,7 @@
 
 #include "heed/gemm.h"
 #include "heed/log.h"
+#include "heed/pairs.h"
 #include "heed/watchdog.h"
 #include "train/evaluate.h"
 #include "train/guard.h"
@@ -37,6 +38,7 @@ static heed_status create_model(heedi_run *run, heed_error *error) {
     n_source = n_source > sources->n_rows ? n_source : sources->n_rows;
     const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
     const heed_model_shape shape = {.vocab = vocab,
+                                    .source_vocab = heed_corpus_source_vocab(run->corpus),
                                     .max_rows = n_rows,
                                     .max_source_rows = n_source,
                                     .max_sequences = n_sequences,

@@ -279,7 +279,8 @@ static void make_attention_log(void) {
                                .weight = weight};
     assert_int_equal(heed_tokenizer_learn(&tokenizer, HEED_TOKENIZER_CHAR, "text", text, strlen(text), &error),
                      HEED_OK);
-    assert_int_equal(heed_attention_maps_create(&maps, PROBES, LAYERS, HEADS, TIME, &error), HEED_OK);
+    assert_int_equal(heed_attention_maps_create(&maps, HEED_SELF_ATTENTION, PROBES, LAYERS, HEADS, TIME, &error),
+                     HEED_OK);
     if (heed_attention_log_write(".", 9, maps, statistics, &probes, tokenizer, "[model]\n", &error) != HEED_OK)
         fail_msg("%s", error.message);
     assert_int_equal(rename(LOG_STEP, "sound-log.h5"), 0);
@@ -291,7 +292,7 @@ static void make_attention_log(void) {
 static heed_status merge_log(const char *path, heed_error *error) {
     if (strcmp(path, LOG_STEP) != 0)
         assert_int_equal(link(path, LOG_STEP), 0);
-    const heed_status status = heed_attention_log_merge(".", "merged.h5", error);
+    const heed_status status = heed_attention_log_merge(".", HEED_SELF_ATTENTION, "merged.h5", error);
     assert_true((access("merged.h5", F_OK) == 0) == (status == HEED_OK)); /* whole or not at all */
     assert_true(access("merged.h5.tmp", F_OK) != 0);
     unlink("merged.h5");

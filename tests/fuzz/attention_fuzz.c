@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mkdir("attention", 0700);
     fuzz_write_sealed("attention/step-00000000.h5", data, bytes);
     heed_error error = HEED_ERROR_INIT;
-    fuzz_expect_form(heed_attention_log_merge(".", "merged.h5", &error), &error);
+    fuzz_expect_form(heed_attention_log_merge(".", HEED_SELF_ATTENTION, "merged.h5", &error), &error);
     unlink("merged.h5");
 
     error = (heed_error)HEED_ERROR_INIT;

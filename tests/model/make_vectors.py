@@ -167,15 +167,20 @@ def curve(c, text, steps, batch, peak, final, warmup):
     print("end")
 
 
-SMALL = dict(layers=2, heads=3, width=12, hidden=20, time=9, vocab=13)
-print("# Made by make_vectors.py with PyTorch", torch.__version__)
-gradients(dict(SMALL, name="nanogpt", tied=True, bias=False, positions="learned", activation="gelu"), [9, 4, 1, 9])
-gradients(dict(SMALL, name="gpt2", tied=True, bias=True, positions="learned", activation="gelu_tanh"), [9, 9, 2])
-gradients(dict(SMALL, name="rotary", tied=False, bias=True, positions="rotary", activation="relu"), [5, 9, 3])
-gradients(dict(SMALL, name="sinusoidal", layers=1, tied=False, bias=False, positions="sinusoidal", activation="gelu"), [9, 7])
-gradients(dict(SMALL, name="bag", layers=1, tied=False, bias=True, positions="none", activation="gelu"), [8])
+def main():
+    SMALL = dict(layers=2, heads=3, width=12, hidden=20, time=9, vocab=13)
+    print("# Made by make_vectors.py with PyTorch", torch.__version__)
+    gradients(dict(SMALL, name="nanogpt", tied=True, bias=False, positions="learned", activation="gelu"), [9, 4, 1, 9])
+    gradients(dict(SMALL, name="gpt2", tied=True, bias=True, positions="learned", activation="gelu_tanh"), [9, 9, 2])
+    gradients(dict(SMALL, name="rotary", tied=False, bias=True, positions="rotary", activation="relu"), [5, 9, 3])
+    gradients(dict(SMALL, name="sinusoidal", layers=1, tied=False, bias=False, positions="sinusoidal", activation="gelu"), [9, 7])
+    gradients(dict(SMALL, name="bag", layers=1, tied=False, bias=True, positions="none", activation="gelu"), [8])
 
-whale = (pathlib.Path(__file__).parents[2] / "data" / "moby-dick.txt").read_text()
-chapter = whale[whale.index("Call me Ishmael."):][:3000]
-curve(dict(name="curve", layers=2, heads=3, width=24, hidden=96, time=24, vocab=len(set(chapter)), tied=True, bias=True,
-           positions="learned", activation="gelu"), chapter, steps=200, batch=6, peak=2e-3, final=2e-4, warmup=20)
+    whale = (pathlib.Path(__file__).parents[2] / "data" / "moby-dick.txt").read_text()
+    chapter = whale[whale.index("Call me Ishmael."):][:3000]
+    curve(dict(name="curve", layers=2, heads=3, width=24, hidden=96, time=24, vocab=len(set(chapter)), tied=True, bias=True,
+               positions="learned", activation="gelu"), chapter, steps=200, batch=6, peak=2e-3, final=2e-4, warmup=20)
+
+
+if __name__ == "__main__":
+    main()

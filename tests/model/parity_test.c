@@ -1,12 +1,9 @@
 /* The same model in PyTorch: losses, gradients and 200 steps of training, stored in vectors.txt by make_vectors.py. */
-#include <math.h>
-#include <stdio.h>
-
-#include "fixture.h"
 #include "heed/comm.h"
 #include "heed/gemm.h"
 #include "heed/gradsync.h"
 #include "heed/schedule.h"
+#include "vectors.h"
 
 #ifdef HEED_DOUBLE
 #define LOSS_TOLERANCE 1e-13
@@ -19,81 +16,6 @@
 #define EARLY_TOLERANCE 3e-6 /* over the first 20 steps */
 #define CURVE_TOLERANCE 2e-5
 #endif
-
-/* --- reading the vectors ---------------------------------------------------------------------------------------- */
-
-/* One line of the file: a key and numbers, or a key and a word. */
-typedef struct line {
-    char key[64], word[32];
-    size_t n;
-    double *values;
-} line;
-
-typedef struct vectors {
-    size_t n_lines;
-    line lines[64];
-} vectors;
-
-static const line *find_line(const vectors *c, const char *key) {
-    for (size_t i = 0; i < c->n_lines; i++)
-        if (strcmp(c->lines[i].key, key) == 0)
-            return &c->lines[i];
-    fail_msg("vectors.txt: no %s", key);
-    return NULL;
-}
-
-static void parse(line *to, char *text) {
-    char *rest = NULL, *key = strtok_r(text, " \n", &rest), *first = strtok_r(NULL, " \n", &rest), *next;
-    snprintf(to->key, sizeof to->key, "%s", key);
-    snprintf(to->word, sizeof to->word, "%s", first ? first : "");
-    to->n = 0;
-    to->values = calloc(first ? strlen(rest) / 2 + 2 : 1, sizeof *to->values);
-    while ((next = strtok_r(NULL, " \n", &rest)))
-        to->values[to->n++] = strtod(next, NULL);
-    if (to->n > 0)
-        assert_int_equal(to->n, atoi(to->word));
-}
-
-/* Reads the case of that name. */
-static void read_case(vectors *c, const char *name) {
-    FILE *file = fopen(HEED_SOURCE_DIR "/tests/model/vectors.txt", "r");
-    char *text = NULL;
-    size_t room = 0;
-    bool found = false;
-    assert_non_null(file);
-    c->n_lines = 0;
-    while (getline(&text, &room, file) > 0) {
-        char head[64] = "", word[32] = "";
-        sscanf(text, "%63s %31s", head, word);
-        found = found || (strcmp(head, "name") == 0 && strcmp(word, name) == 0);
-        if (found && strcmp(head, "end") == 0)
-            break;
-        if (found) {
-            assert_true(c->n_lines < 64);
-            parse(&c->lines[c->n_lines++], text);
-        }
-    }
-    free(text);
-    fclose(file);
-    assert_true(found);
-}
-
-static void forget_case(vectors *c) {
-    for (size_t i = 0; i < c->n_lines; i++)
-        free(c->lines[i].values);
-}
-
-static int64_t integer(const vectors *c, const char *key) {
-    return atoll(find_line(c, key)->word);
-}
-
-static int choice(const vectors *c, const char *key, const char *const *words) {
-    for (int i = 0; words[i]; i++)
-        if (strcmp(find_line(c, key)->word, words[i]) == 0)
-            return i;
-    fail_msg("vectors.txt: %s", key);
-    return 0;
-}
 
 static heed_config config_of(const vectors *c) {
     heed_config config = small_config();
@@ -109,24 +31,6 @@ static heed_config config_of(const vectors *c) {
     config.model.activation =
         (heed_activation)choice(c, "activation", (const char *[]){"gelu", "gelu_tanh", "relu", NULL});
     return config;
-}
-
-/* A number in [-1, 1) with 20 bits, as the script draws it. */
-static double number(uint64_t i, uint64_t t) {
-    uint64_t z = ((t << 32 | i) + 1) * 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return (double)((z ^ z >> 31) >> 44) / 0x80000 - 1;
-}
-
-static void fill_weights(heed_model *model) {
-    const heed_params *params = heed_model_params(model);
-    for (size_t t = 0; t < params->n_tensors; t++) {
-        const heed_tensor *tensor = &params->tensors[t];
-        const bool matrix = tensor->n_dims > 1, gain = tensor->role == HEED_ROLE_GAIN;
-        for (size_t i = 0; tensor->tied_to < 0 && i < tensor->size; i++)
-            heed_model_weights(model)[tensor->offset + i] = (real)((gain ? 1 : 0) + number(i, t) / (matrix ? 4 : 8));
-    }
 }
 
 /* --- one batch -------------------------------------------------------------------------------------------------- */
@@ -146,33 +50,6 @@ static void fill_batch(test_batch *made, const vectors *c) {
     }
 }
 
-static void compare_gradients(const vectors *c, const heed_params *params, const heed_gradient *gradient) {
-    const real *partial = heed_gradient_partial(gradient, 0);
-    double whole = 0;
-    for (size_t t = 0; t < params->n_tensors; t++)
-        for (size_t i = 0; params->tensors[t].tied_to < 0 && i < params->tensors[t].size; i++)
-            whole += pow(find_line(c, params->tensors[t].name)->values[i], 2);
-    for (size_t t = 0; t < params->n_tensors; t++) {
-        const heed_tensor *tensor = &params->tensors[t];
-        if (tensor->tied_to >= 0)
-            continue;
-        const line *expected = find_line(c, tensor->name);
-        const int output = heed_params_find(params, "output.weight");
-        const bool shared = params->tensors[output].tied_to == (int)t;
-        double norm = 0, error = 0;
-        assert_int_equal(expected->n, tensor->size);
-        for (size_t i = 0; i < tensor->size; i++) {
-            double found = (double)partial[tensor->gradient + i];
-            if (shared)
-                found += (double)partial[params->tensors[output].gradient + i];
-            norm += expected->values[i] * expected->values[i];
-            error += (found - expected->values[i]) * (found - expected->values[i]);
-        }
-        if (!(sqrt(error) <= GRADIENT_TOLERANCE * fmax(sqrt(norm), 1e-8 * sqrt(whole))))
-            fail_msg("%s: %s: relative error %g", find_line(c, "name")->word, tensor->name, sqrt(error / norm));
-    }
-}
-
 static void losses_and_gradients_are_those_of_pytorch(void **state) {
     (void)state;
     static const char *const cases[] = {"nanogpt", "gpt2", "rotary", "sinusoidal", "bag"};
@@ -180,7 +57,7 @@ static void losses_and_gradients_are_those_of_pytorch(void **state) {
     static test_batch made;
     static vectors c;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        read_case(&c, cases[i]);
+        read_case(&c, cases[i], "vectors.txt");
         fill_batch(&made, &c);
         const heed_config config = config_of(&c);
         heed_model *model;
@@ -205,7 +82,7 @@ static void losses_and_gradients_are_those_of_pytorch(void **state) {
         const double expected = find_line(&c, "loss")->values[0];
         if (!(fabs(loss - expected) / made.batch.weight_total <= LOSS_TOLERANCE))
             fail_msg("%s: loss %.17g, PyTorch %.17g", cases[i], loss, expected);
-        compare_gradients(&c, heed_model_params(model), gradient);
+        compare_gradients(&c, heed_model_params(model), gradient, GRADIENT_TOLERANCE);
         heed_gradient_destroy(gradient);
         heed_model_destroy(model);
         forget_case(&c);
@@ -291,7 +168,7 @@ static void training_follows_pytorch(void **state) {
     (void)state;
     static vectors c;
     double loss[STEPS];
-    read_case(&c, "curve");
+    read_case(&c, "curve", "vectors.txt");
     const heed_config config = curve_config(&c);
     train(loss, &c, &config, comm);
     const double *expected = find_line(&c, "losses")->values;
@@ -307,7 +184,7 @@ static void training_tells_tanh_from_erf(void **state) {
     (void)state;
     static vectors c;
     double loss[STEPS], furthest = 0;
-    read_case(&c, "curve");
+    read_case(&c, "curve", "vectors.txt");
     heed_config config = curve_config(&c);
     config.model.activation = HEED_GELU_TANH;
     train(loss, &c, &config, comm);

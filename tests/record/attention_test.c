@@ -27,7 +27,7 @@ static bool in_background;
 /* Maps of both layers; seed shifts the numbers, as a training step would. */
 static heed_attention_maps *make_maps(size_t shift) {
     heed_attention_maps *maps;
-    OK(heed_attention_maps_create(&maps, N_PROBES, LAYERS, HEADS, TIME, &error));
+    OK(heed_attention_maps_create(&maps, HEED_SELF_ATTENTION, N_PROBES, LAYERS, HEADS, TIME, &error));
     for (size_t layer = 0; layer < LAYERS; layer++) {
         sample_view s;
         view_create(&s, lengths, 0, N_PROBES, layer + 10 * shift);
@@ -202,7 +202,7 @@ static void merge_joins_all_steps(void **state) {
     write_step(100, 0);
     write_step(200, 1);
     write_step(1000, 2);
-    OK(heed_attention_log_merge(".", "merged.h5", &error));
+    OK(heed_attention_log_merge(".", HEED_SELF_ATTENTION, "merged.h5", &error));
     OK(heed_store_open(&store, "merged.h5", true, &error));
     OK(heed_store_read(store, "step", HEED_TYPE_INT64, 1, (size_t[]){3}, steps, &error));
     OK(heed_store_read(store, "credit", HEED_TYPE_FLOAT32, 6, all_dims, all, &error));
@@ -221,20 +221,23 @@ static void merge_joins_all_steps(void **state) {
 static void merge_refuses_what_does_not_fit(void **state) {
     (void)state;
     FAILS(HEED_NOT_FOUND, "no/where/attention: holds no attention log",
-          heed_attention_log_merge("no/where", "x.h5", &error));
+          heed_attention_log_merge("no/where", HEED_SELF_ATTENTION, "x.h5", &error));
     write_step(100, 0);
     token[3] = 77;
     write_step(200, 0);
     token[3] = 3;
-    FAILS(HEED_DATA, "step-00000200.h5: token differs", heed_attention_log_merge(".", "x.h5", &error));
+    FAILS(HEED_DATA, "step-00000200.h5: token differs",
+          heed_attention_log_merge(".", HEED_SELF_ATTENTION, "x.h5", &error));
     write_step(200, 0);
     assert_int_equal(rename("attention/step-00000200.h5", "attention/step-00000300.h5"), 0);
-    FAILS(HEED_DATA, "step-00000300.h5: step = 200", heed_attention_log_merge(".", "x.h5", &error));
+    FAILS(HEED_DATA, "step-00000300.h5: step = 200",
+          heed_attention_log_merge(".", HEED_SELF_ATTENTION, "x.h5", &error));
     assert_int_equal(truncate("attention/step-00000300.h5", 5000), 0);
-    FAILS(HEED_DATA, "step-00000300.h5: has no trailer", heed_attention_log_merge(".", "x.h5", &error));
+    FAILS(HEED_DATA, "step-00000300.h5: has no trailer",
+          heed_attention_log_merge(".", HEED_SELF_ATTENTION, "x.h5", &error));
     assert_int_not_equal(access("x.h5", F_OK), 0);
     assert_int_not_equal(access("x.h5.tmp", F_OK), 0);
-    FAILS(HEED_CREATE, "no/x.h5.tmp", heed_attention_log_merge(".", "no/x.h5", &error));
+    FAILS(HEED_CREATE, "no/x.h5.tmp", heed_attention_log_merge(".", HEED_SELF_ATTENTION, "no/x.h5", &error));
 }
 
 static void cut_removes_later_steps(void **state) {

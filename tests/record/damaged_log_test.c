@@ -48,7 +48,7 @@ static void try_merge(void *context, const char *what) {
     (void)context;
     heed_error error = HEED_ERROR_INIT;
     bool tolerable = false;
-    const heed_status status = heed_attention_log_merge("bad", "merged.h5", &error);
+    const heed_status status = heed_attention_log_merge("bad", HEED_SELF_ATTENTION, "merged.h5", &error);
     for (size_t i = 0; tolerated[i]; i++)
         tolerable = tolerable || fnmatch(tolerated[i], what, 0) == 0;
     const bool absent = strstr(what, "does not exist") != NULL; /* then the log is empty, and its folder is named */
@@ -71,7 +71,7 @@ static void make_log(const char *run_dir) {
     sample s;
     sample_create(&s, false);
     assert_true(mkdir(run_dir, 0777) == 0);
-    OK(heed_attention_maps_create(&maps, 2, LAYERS, HEADS, 4, &error));
+    OK(heed_attention_maps_create(&maps, HEED_SELF_ATTENTION, 2, LAYERS, HEADS, 4, &error));
     OK(heed_attention_log_write(run_dir, 100, maps, statistics, &probes, s.tokenizer, "[model]\n", &error));
     heed_attention_maps_destroy(maps);
     sample_destroy(&s);

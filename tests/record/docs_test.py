@@ -59,6 +59,15 @@ def make_run():
     subprocess.run([HEED, "probe", "run", "-n", "8"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def make_pairs_run():
+    shutil.rmtree("pairs", ignore_errors=True)
+    subprocess.run([HEED, "train", "run.dir=pairs", "model.kind=encoder_decoder", "data.task=reverse", "data.task_length=5",
+                    "model.layers=2", "model.encoder_layers=1", "model.heads=2", "model.width=16", "model.time=8",
+                    "train.batch=8", "train.steps=2", "train.warmup=1", "train.threads=1", "log.attention_every=1",
+                    "log.probes=3"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([HEED, "merge", "pairs", "--kind", "cross"], check=True, stderr=subprocess.DEVNULL)
+
+
 def run_python(code, *arguments):
     return subprocess.run([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -134,6 +143,42 @@ class Files(unittest.TestCase):
         file, arrays, listed = self.check_kind("Probe", "probe", "run/probe.h5")
         self.check_dimensions(arrays, listed)
         self.assertEqual(file.attrs["checkpoint"].decode(), "run/checkpoints/step-00000020.h5")
+
+    def test_attention_of_an_encoder_decoder(self):
+        make_pairs_run()
+        more = rows(section("Attention of an encoder-decoder"), "name")
+        listed = {row[0].strip("`"): row for row in rows(section("Attention log"), "name")}
+        for folder, layers, extra in ("attention", 2, []), ("attention-encoder", 1, []), ("attention-cross", 2, more):
+            names = listed | {row[0].strip("`"): row for row in extra}
+            for path in f"pairs/{folder}/step-00000002.h5", "pairs/attention-cross.h5":
+                if path.endswith("cross.h5") and not extra:
+                    continue
+                file, arrays, _ = contents(path)
+                self.assertEqual(sorted("/" + name for name in names), sorted(arrays))
+                for name, row in names.items():
+                    array = file[name]
+                    self.assertEqual({"|S1": "char"}.get(array.dtype.str, str(array.dtype)), row[2], name)
+                    scales = [name] if name == row[1] else [scale[0].name[1:] for scale in array.dims]
+                    self.assertEqual(", ".join(scales), row[1], name)
+                self.assertEqual(file["attention"].shape[1:], (3, layers, 2, 8, 8))
+                self.check_maps(file, causal=folder == "attention", crosses=bool(extra))
+
+    def check_maps(self, file, causal, crosses):
+        """Weights sum to 1 and credits to 0 over the keys that are there; beyond the ends, and the future, there is nothing."""
+        lengths = file["key_length" if crosses else "probe_length"][:]
+        for probe, n_queries in enumerate(file["probe_length"][:]):
+            n_keys = lengths[probe]
+            attention, credit = file["attention"][-1, probe], file["credit"][-1, probe]
+            self.assertEqual(n_queries, 6)
+            self.assertTrue(numpy.allclose(attention[..., :n_queries, :n_keys].sum(-1), 1, atol=2e-3))
+            self.assertTrue(abs(credit[..., :n_queries, :n_keys].sum(-1)).max() <= 2e-3 * abs(credit).max())
+            self.assertEqual(abs(attention[..., n_queries:, :]).max() + abs(attention[..., n_keys:]).max(), 0)
+            self.assertEqual((attention[..., 0, 1:n_keys] == 0).all(), causal)
+            targets = file["target"][probe][:n_queries]
+            if crosses:  # the source backwards, then the end
+                self.assertEqual(list(targets), list(file["key_token"][probe][:n_queries][-2::-1]) + [targets[-1]])
+        self.assertEqual(numpy.isnan(file["on_target"][-1]).all(), not crosses)
+        self.assertEqual(numpy.isnan(file["previous"][-1]).all(), crosses)
 
     def test_figures(self):
         for name in "metrics.jsonl", "timing.jsonl":

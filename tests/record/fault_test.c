@@ -54,7 +54,7 @@ static void load_checkpoint(uint64_t step) {
 
 static void load_log(uint64_t step) {
     (void)step;
-    OK(heed_attention_log_merge("saved", "merged.h5", &error));
+    OK(heed_attention_log_merge("saved", HEED_SELF_ATTENTION, "merged.h5", &error));
 }
 
 static const struct file_kind {
@@ -260,7 +260,7 @@ int main(int argc, char **argv) {
     heed_error error = HEED_ERROR_INIT;
     thorough = argc > 1 && strcmp(argv[1], "thorough") == 0;
     sample_create(&s, false);
-    if (heed_attention_maps_create(&maps, 1, LAYERS, HEADS, 3, &error) != HEED_OK)
+    if (heed_attention_maps_create(&maps, HEED_SELF_ATTENTION, 1, LAYERS, HEADS, 3, &error) != HEED_OK)
         return 1;
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     heed_attention_maps_destroy(maps);

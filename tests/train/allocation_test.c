@@ -122,12 +122,16 @@ static void write_text(void) {
     assert_int_equal(fclose(file), 0);
 }
 
-static heed_config small(void) {
+static heed_config small(heed_model_kind kind) {
     heed_config config;
     heed_error error = HEED_ERROR_INIT;
     heed_config_defaults(&config);
     snprintf(config.run.dir, sizeof config.run.dir, "run");
-    snprintf(config.data.text, sizeof config.data.text, "book.txt");
+    config.model.kind = kind;
+    if (kind == HEED_DECODER)
+        snprintf(config.data.text, sizeof config.data.text, "book.txt");
+    else
+        config.data.task = HEED_TASK_REVERSE, config.data.task_length = 9, config.model.norm = HEED_POST_NORM;
     config.model.width = 36, config.model.heads = 4, config.model.layers = 2, config.model.time = 16;
     config.model.dropout = 0.1;
     config.train.steps = STEPS, config.train.batch = 12, config.train.grain = 1, config.train.warmup = 3;
@@ -144,12 +148,12 @@ static void on_step(void *context, const heed_progress *progress) {
     n_steps_watched += progress->step > 0;
 }
 
-static void nothing_is_allocated_between_steps(void **state) {
-    (void)state;
+static void watch_allocations(heed_model_kind kind) {
     heed_error error = HEED_ERROR_INIT;
     if (comm->rank == 0)
         write_text();
-    const heed_config config = small();
+    n_steps_watched = n_strict_steps = n_seen = 0;
+    const heed_config config = small(kind);
     const heed_watch watch = {on_step, NULL};
     main_thread = pthread_self();
     const heed_status status = heed_train(comm, &config, &watch, &error);
@@ -176,6 +180,16 @@ static void nothing_is_allocated_between_steps(void **state) {
         assert_int_equal(n_seen, 0);
 }
 
+static void nothing_is_allocated_between_steps(void **state) {
+    (void)state;
+    watch_allocations(HEED_DECODER);
+}
+
+static void nor_with_an_encoder(void **state) {
+    (void)state;
+    watch_allocations(HEED_ENCODER_DECODER);
+}
+
 int main(void) {
     heed_error error = HEED_ERROR_INIT;
     if (heed_comm_open(&comm, &error) != HEED_OK) {
@@ -183,7 +197,8 @@ int main(void) {
         return 1;
     }
     heed_log_setup(comm->rank, HEED_WARNING);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_allocated_between_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_allocated_between_steps),
+                                       cmocka_unit_test(nor_with_an_encoder)};
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed)
         heed_comm_abort(comm, 1);
