@@ -10,11 +10,12 @@ preset=${HEED_PRESET:-release}
 build=${HEED_BUILD:-$root/build/$preset}
 
 packages_build=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libblis-openmp-dev libhdf5-dev libinih-dev
-                libxxhash-dev librandom123-dev libjansson-dev libutf8proc-dev libpcre2-dev)
+                libxxhash-dev librandom123-dev libjansson-dev libutf8proc-dev libpcre2-dev libcairo2-dev zlib1g-dev)
 # mpich lies beside Open MPI: mpicc and mpirun stay Open MPI's, whose alternative has the higher priority.
 packages_test=(libcmocka-dev python3 python3-h5py python3-xarray python3-dask python3-netcdf4 python3-h5netcdf
                python3-xxhash netcdf-bin hdf5-tools clang-format clang-tidy cppcheck shellcheck mpich libmpich-dev
-               slurm-wlm munge iproute2 clang libclang-rt-14-dev)
+               slurm-wlm munge iproute2 clang libclang-rt-14-dev
+               chromium chromium-driver)
 
 say() {
     printf '%s\n' "$*" >&2
@@ -67,7 +68,8 @@ name_what_is_missing() {
         command -v "$tool" >/dev/null || missing+=("$what")
     done
     if command -v pkg-config >/dev/null; then
-        for line in "inih:libinih" "libxxhash:xxHash" "jansson:Jansson" "libutf8proc:utf8proc" "libpcre2-8:PCRE2"; do
+        for line in "inih:libinih" "libxxhash:xxHash" "jansson:Jansson" "libutf8proc:utf8proc" "libpcre2-8:PCRE2" \
+            "cairo:cairo" "zlib:zlib"; do
             pkg-config --exists "${line%%:*}" || missing+=("${line#*:}")
         done
     fi

@@ -48,4 +48,19 @@ typedef struct heed_curve {
 heed_status heed_curve_read(heed_curve *curve, const char *run_dir, heed_error *error);
 void heed_curve_reset(heed_curve *curve);
 
+/* A run's training losses in a bounded number of points. */
+typedef struct heed_loss_curve {
+    size_t n_points;
+    uint64_t width;   /* successive steps that a point is the mean of; the last point may have fewer */
+    uint64_t *step;   /* (n_points): the last of them */
+    double *loss;     /* (n_points): their mean, nats a token */
+    uint64_t n_steps; /* that were read */
+    double tokens;    /* in them */
+} heed_loss_curve;
+
+/* Reads run_dir/metrics.jsonl into at most `most` points (even, at least 2): the width doubles whenever they would be
+ * more. Errors: those of heed_curve_read. Ownership: heed_loss_curve_reset. Not collective. */
+heed_status heed_loss_curve_read(heed_loss_curve *curve, const char *run_dir, size_t most, heed_error *error);
+void heed_loss_curve_reset(heed_loss_curve *curve);
+
 #endif

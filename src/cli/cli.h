@@ -27,6 +27,7 @@
     X(eval, true, "measure a model's loss on text")                                                                    \
     X(generate, false, "let a model write")                                                                            \
     X(inspect, false, "say what a file of heed's holds, and whether it is whole")                                      \
+    X(report, false, "write a page that shows what runs recorded, and what their attention learned")                   \
     X(merge, false, "make one file of a run's attention log")                                                          \
     X(bench, true, "measure the machine, and the training step by stage")                                              \
     X(plan, true, "say what a run on a cluster will take, before it is queued")                                        \

@@ -8,7 +8,7 @@
 
 #include "heed/change_point.h"
 #include "heed/statistics.h"
-#include "probe/credit_log.h"
+#include "record/attention_read.h"
 
 double heed_onset(const double *share, const uint64_t *step, size_t n_logs, double base_rate) {
     for (size_t i = 0; i + HEED_ONSET_LOGS <= n_logs; i++) {
@@ -23,14 +23,14 @@ double heed_onset(const double *share, const uint64_t *step, size_t n_logs, doub
 
 /* Everything that measuring one run needs room for. */
 typedef struct work {
-    heedi_credit_log log;
+    heedi_log_reader log;
     size_t n_heads, n_early;                                           /* layers * heads */
     float *attention, *credit, *early_credit, *early_attention, *twin; /* maps */
     double *share; /* (n_logs, heads, 2 halves, 2: attention, credit) */
 } work;
 
 static void work_free(work *w) {
-    heedi_credit_log_close(&w->log);
+    heedi_log_reader_close(&w->log);
     free(w->attention);
     free(w->credit);
     free(w->early_credit);
@@ -40,7 +40,7 @@ static void work_free(work *w) {
 }
 
 static heed_status work_alloc(work *w, heed_error *error) {
-    const size_t n = heedi_credit_log_elements(&w->log) + 1;
+    const size_t n = heedi_log_reader_elements(&w->log) + 1;
     w->n_heads = w->log.layers * w->log.heads;
     w->attention = calloc(n, sizeof(float));
     w->credit = calloc(n, sizeof(float));
@@ -53,14 +53,14 @@ static heed_status work_alloc(work *w, heed_error *error) {
     return heed_fail(error, HEED_MEMORY, "%s: out of memory", w->log.folder);
 }
 
-static const int32_t *truth_of(const heedi_credit_log *log, size_t probe, size_t query) {
+static const int32_t *truth_of(const heedi_log_reader *log, size_t probe, size_t query) {
     const int32_t *truth = log->truth + (probe * log->time + query) * log->n_truth;
     return log->chance[probe * log->time + query] > 0 ? truth : NULL;
 }
 
 /* Shares on true positions of one head and one half of the probes. */
 static void find_shares(const work *w, size_t head, size_t half, double share[2]) {
-    const heedi_credit_log *log = &w->log;
+    const heedi_log_reader *log = &w->log;
     double on_truth = 0, queries = 0, credit_there = 0, credit_all = 0;
     for (size_t p = half; p < log->probes; p += 2)
         for (size_t i = 0; i < log->time; i++) {
@@ -88,11 +88,11 @@ static void add_map(float *sum, const float *map, size_t n) {
 
 /* After this, attention and credit hold the last log's maps. */
 static heed_status read_run(work *w, heed_error *error) {
-    const heedi_credit_log *log = &w->log;
-    const size_t n = heedi_credit_log_elements(log);
+    const heedi_log_reader *log = &w->log;
+    const size_t n = heedi_log_reader_elements(log);
     for (size_t i = 0; i < log->n_logs; i++) {
-        if (heedi_credit_log_read(log, i, HEEDI_MAP_ATTENTION, w->attention, error) != HEED_OK ||
-            heedi_credit_log_read(log, i, HEEDI_MAP_CREDIT, w->credit, error) != HEED_OK)
+        if (heedi_log_reader_read(log, i, HEEDI_MAP_ATTENTION, w->attention, error) != HEED_OK ||
+            heedi_log_reader_read(log, i, HEEDI_MAP_CREDIT, w->credit, error) != HEED_OK)
             return error->status;
         for (size_t head = 0; head < w->n_heads; head++)
             for (size_t half = 0; half < 2; half++)
@@ -106,7 +106,7 @@ static heed_status read_run(work *w, heed_error *error) {
 }
 
 /* Logs of the first twentieth of the steps, at least five. */
-static size_t count_early(const heedi_credit_log *log) {
+static size_t count_early(const heedi_log_reader *log) {
     size_t n = 0;
     while (n < log->n_logs && (double)log->step[n] <= HEED_EARLY_SHARE * (double)log->step[log->n_logs - 1])
         n++;
@@ -122,7 +122,7 @@ static size_t largest(const float *x, size_t n) {
 
 /* Of a map with attention at the end, over the visible keys of the odd probes' queries that have truth. */
 static heed_agreement agree(const work *w, const float *map, size_t head) {
-    const heedi_credit_log *log = &w->log;
+    const heedi_log_reader *log = &w->log;
     double match = 0, tau = 0, queries = 0, with_tau = 0;
     double *x = calloc(2 * log->time + 1, sizeof *x), *y = x + log->time;
     HEED_CHECK(x);
@@ -147,9 +147,11 @@ static heed_agreement agree(const work *w, const float *map, size_t head) {
 }
 
 /* Opens a twin and holds its form against the run's. */
-static heed_status open_twin(heedi_credit_log *twin, const work *w, const char *run_dir, heed_error *error) {
-    const heedi_credit_log *log = &w->log;
-    const heed_status status = heedi_credit_log_open(twin, run_dir, error);
+static heed_status open_twin(heedi_log_reader *twin, const work *w, const char *run_dir, heed_error *error) {
+    const heedi_log_reader *log = &w->log;
+    heed_status status = heedi_log_reader_open(twin, run_dir, error);
+    if (status == HEED_OK)
+        status = heedi_log_reader_truth(twin, error);
     if (status != HEED_OK)
         return status;
     const bool fits = twin->probes == log->probes && twin->layers == log->layers && twin->heads == log->heads &&
@@ -162,22 +164,22 @@ static heed_status open_twin(heedi_credit_log *twin, const work *w, const char *
 
 /* The frozen twin's mean early credit, summed into w->twin; or the uniform twin's advantage at the end. */
 static heed_status read_twin(work *w, const char *run_dir, bool early, heed_error *error) {
-    heedi_credit_log twin;
-    const size_t n = heedi_credit_log_elements(&w->log);
+    heedi_log_reader twin;
+    const size_t n = heedi_log_reader_elements(&w->log);
     heed_status status = open_twin(&twin, w, run_dir, error);
     memset(w->twin, 0, n * sizeof *w->twin);
     for (size_t i = 0; early && i < w->n_early && status == HEED_OK; i++) {
-        status = heedi_credit_log_read(&twin, i, HEEDI_MAP_CREDIT, w->credit, error);
+        status = heedi_log_reader_read(&twin, i, HEEDI_MAP_CREDIT, w->credit, error);
         add_map(w->twin, w->credit, n);
     }
     if (!early && status == HEED_OK)
-        status = heedi_credit_log_read(&twin, twin.n_logs - 1, HEEDI_MAP_ADVANTAGE, w->twin, error);
-    heedi_credit_log_close(&twin);
+        status = heedi_log_reader_read(&twin, twin.n_logs - 1, HEEDI_MAP_ADVANTAGE, w->twin, error);
+    heedi_log_reader_close(&twin);
     return status;
 }
 
 /* Adds the marks of one head's series. */
-static heed_status mark_series(heed_credit *found, const heedi_credit_log *log, const double *series, size_t head,
+static heed_status mark_series(heed_credit *found, const heedi_log_reader *log, const double *series, size_t head,
                                const char *score, heed_error *error) {
     size_t *at = calloc(log->n_logs / HEED_CHANGE_LOGS + 1, sizeof *at);
     const size_t n = at ? heed_change_points(at, series, log->n_logs) : 0;
@@ -199,13 +201,13 @@ static heed_status mark_series(heed_credit *found, const heedi_credit_log *log, 
 
 /* Phase changes of the scores that lie between 0 and 1, head by head. */
 static heed_status find_marks(heed_credit *found, const work *w, heed_error *error) {
-    const heedi_credit_log *log = &w->log;
+    const heedi_log_reader *log = &w->log;
     double *all = calloc(log->n_logs * (w->n_heads + 1) + 1, sizeof *all), *series = all + log->n_logs * w->n_heads;
     heed_status status = all ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
     for (size_t k = 0; k < HEED_PHASE_SCORES && status == HEED_OK; k++) {
         const char *score = heed_statistic_name(heed_phase_scores[k]);
         for (size_t i = 0; i < log->n_logs && status == HEED_OK; i++)
-            status = heedi_credit_log_statistic(log, i, score, all + i * w->n_heads, error);
+            status = heedi_log_reader_statistic(log, i, score, all + i * w->n_heads, error);
         for (size_t head = 0; head < w->n_heads && status == HEED_OK; head++) {
             for (size_t i = 0; i < log->n_logs; i++)
                 series[i] = all[i * w->n_heads + head];
@@ -227,7 +229,7 @@ static void choose_head(heed_credit *found, const work *w) {
 }
 
 static heed_status fill(heed_credit *found, const work *w, heed_error *error) {
-    const heedi_credit_log *log = &w->log;
+    const heedi_log_reader *log = &w->log;
     double queries = 0;
     found->n_logs = log->n_logs;
     found->n_early = w->n_early;
@@ -261,7 +263,9 @@ heed_status heed_credit_measure(heed_credit *found, const char *run_dir, const c
                                 heed_error *error) {
     work w = {0};
     *found = (heed_credit){.twin = {NAN, NAN}, .uniform = {NAN, NAN}};
-    heed_status status = heedi_credit_log_open(&w.log, run_dir, error);
+    heed_status status = heedi_log_reader_open(&w.log, run_dir, error);
+    if (status == HEED_OK)
+        status = heedi_log_reader_truth(&w.log, error);
     if (status == HEED_OK && (w.log.n_logs < HEED_EARLY_LOGS || w.log.probes < 2)) {
         status = heed_fail(error, HEED_DATA, "%s: %zu logs of %zu probes are too few", w.log.folder, w.log.n_logs,
                            w.log.probes);

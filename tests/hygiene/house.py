@@ -22,7 +22,7 @@ ROOMS = {
     "train": (5, "gradsync optimizer schedule train"),
     "bench": (6, ""),
     "probe": (6, "controls credit probe statistics verdict"),
-    "report": (6, ""),
+    "report": (6, "report"),
     "cli": (7, ""),
 }
 # Engine header -> the only sources that may include it.

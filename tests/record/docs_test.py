@@ -57,6 +57,7 @@ def make_run():
                    check=True, stderr=subprocess.DEVNULL)
     subprocess.run([HEED, "merge", "run"], check=True, stderr=subprocess.DEVNULL)
     subprocess.run([HEED, "probe", "run", "-n", "8"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run([HEED, "report", "run"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def make_pairs_run():

@@ -1,4 +1,4 @@
-#include "probe/credit_log.h"
+#include "record/attention_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,22 +11,43 @@
 
 enum { CONFIG_BYTES = 1 << 20 };
 
-static heed_status open_store(const heedi_credit_log *log, size_t i, heed_store **store, heed_error *error) {
+heed_status heedi_log_reader_store(const heedi_log_reader *log, size_t i, heed_store **store, heed_error *error) {
     char path[HEED_PATH_MAX];
     const heed_status status = heedi_step_path(path, log->folder, log->step[i], error);
     return status == HEED_OK ? heed_store_open(store, path, true, error) : status;
 }
 
-size_t heedi_credit_log_elements(const heedi_credit_log *log) {
+size_t heedi_log_reader_elements(const heedi_log_reader *log) {
     return log->probes * log->layers * log->heads * log->time * log->time;
 }
 
+/* Memory for n things is taken only after the file said that it holds them. */
+static heed_status read_tokens(heedi_log_reader *log, heed_store *store, heed_error *error) {
+    heed_array text;
+    heed_status status = heed_store_describe(store, "token_text", &text, error);
+    if (status != HEED_OK)
+        return status;
+    if (text.n_dims != 3 || text.dims[0] != log->probes || text.dims[1] != log->time || text.dims[2] == 0)
+        return heed_fail(error, HEED_DATA, "%s: token_text: not the text of its probes", heed_store_path(store));
+    log->text_bytes = text.dims[2];
+    log->token = calloc(log->probes * log->time + 1, sizeof *log->token);
+    log->text = calloc(log->probes * log->time + 1, log->text_bytes);
+    log->length = calloc(log->probes + 1, sizeof *log->length);
+    if (!log->token || !log->text || !log->length)
+        return heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
+    status = heed_store_read(store, "token", HEED_TYPE_INT32, 2, (size_t[]){log->probes, log->time}, log->token, error);
+    if (status == HEED_OK)
+        status = heed_store_read(store, "token_text", HEED_TYPE_CHAR, 3, text.dims, log->text, error);
+    if (status == HEED_OK)
+        status = heed_store_read(store, "probe_length", HEED_TYPE_INT64, 1, &log->probes, log->length, error);
+    return status;
+}
+
 /* The first file tells sizes, tokens and the configuration. */
-static heed_status read_first(heedi_credit_log *log, heed_config *config, heed_error *error) {
+static heed_status read_first(heedi_log_reader *log, heed_error *error) {
     heed_store *store;
     heed_array maps;
-    char *text = NULL;
-    heed_status status = open_store(log, 0, &store, error);
+    heed_status status = heedi_log_reader_store(log, 0, &store, error);
     if (status != HEED_OK)
         return status;
     status = heed_store_describe(store, "attention", &maps, error);
@@ -37,25 +58,16 @@ static heed_status read_first(heedi_credit_log *log, heed_config *config, heed_e
         log->layers = maps.dims[2];
         log->heads = maps.dims[3];
         log->time = maps.dims[4];
-        log->token = calloc(log->probes * log->time + 1, sizeof *log->token);
-        status = log->token ? heed_store_read(store, "token", HEED_TYPE_INT32, 2, (size_t[]){log->probes, log->time},
-                                              log->token, error)
-                            : heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
+        status = read_tokens(log, store, error);
     }
     if (status == HEED_OK)
-        status = heed_store_read_text(store, "/", "config", CONFIG_BYTES, &text, error);
-    heed_config_defaults(config);
-    if (status == HEED_OK)
-        status = heed_config_read_text(config, heed_store_path(store), text, error);
-    if (status == HEED_OK)
-        status = heed_config_resolve(config, error);
-    free(text);
+        status = heed_store_read_text(store, "/", "config", CONFIG_BYTES, &log->config_text, error);
     heed_store_close(store);
     return status;
 }
 
 /* Copies the truth of the probe batch, which must be of the logged tokens. */
-static heed_status take_truth(heedi_credit_log *log, const heed_task *task, const heed_batch *batch,
+static heed_status take_truth(heedi_log_reader *log, const heed_task *task, const heed_batch *batch,
                               heed_error *error) {
     const size_t time = log->time;
     log->n_truth = batch->n_truth;
@@ -81,7 +93,7 @@ static heed_status take_truth(heedi_credit_log *log, const heed_task *task, cons
     return HEED_OK;
 }
 
-static heed_status find_truth(heedi_credit_log *log, const heed_config *config, heed_error *error) {
+static heed_status make_truth(heedi_log_reader *log, const heed_config *config, heed_error *error) {
     heed_corpus *corpus = NULL;
     heed_batcher *batcher = NULL;
     heed_batch batch;
@@ -110,9 +122,8 @@ static heed_status find_truth(heedi_credit_log *log, const heed_config *config, 
     return status;
 }
 
-heed_status heedi_credit_log_open(heedi_credit_log *log, const char *run_dir, heed_error *error) {
-    heed_config config;
-    *log = (heedi_credit_log){0};
+heed_status heedi_log_reader_open(heedi_log_reader *log, const char *run_dir, heed_error *error) {
+    *log = (heedi_log_reader){0};
     if (snprintf(log->folder, sizeof log->folder, "%s/attention", run_dir) >= (int)sizeof log->folder)
         return heed_fail(error, HEED_NOT_FOUND, "%s: the name of this folder is too long", run_dir);
     heed_status status = heedi_step_list(log->folder, false, &log->step, &log->n_logs, error);
@@ -121,24 +132,36 @@ heed_status heedi_credit_log_open(heedi_credit_log *log, const char *run_dir, he
         return heed_hint(error, "log.attention_every says how often attention is logged");
     }
     if (status == HEED_OK)
-        status = read_first(log, &config, error);
-    return status == HEED_OK ? find_truth(log, &config, error) : status;
+        status = read_first(log, error);
+    return status;
 }
 
-void heedi_credit_log_close(heedi_credit_log *log) {
+heed_status heedi_log_reader_truth(heedi_log_reader *log, heed_error *error) {
+    heed_config config;
+    heed_config_defaults(&config);
+    heed_status status = heed_config_read_text(&config, log->folder, log->config_text, error);
+    if (status == HEED_OK)
+        status = heed_config_resolve(&config, error);
+    return status == HEED_OK ? make_truth(log, &config, error) : status;
+}
+
+void heedi_log_reader_close(heedi_log_reader *log) {
     free(log->step);
     free(log->token);
+    free(log->text);
+    free(log->length);
+    free(log->config_text);
     free(log->truth);
     free(log->chance);
-    *log = (heedi_credit_log){0};
+    *log = (heedi_log_reader){0};
 }
 
-heed_status heedi_credit_log_read(const heedi_credit_log *log, size_t i, heedi_map_kind kind, float *map,
+heed_status heedi_log_reader_read(const heedi_log_reader *log, size_t i, heedi_map_kind kind, float *map,
                                   heed_error *error) {
     static const char *const names[] = {"attention", "advantage", "credit"};
     const size_t dims[6] = {1, log->probes, log->layers, log->heads, log->time, log->time};
     heed_store *store;
-    heed_status status = open_store(log, i, &store, error);
+    heed_status status = heedi_log_reader_store(log, i, &store, error);
     if (status != HEED_OK)
         return status;
     status = heed_store_read(store, names[kind], HEED_TYPE_FLOAT32, 6, dims, map, error);
@@ -146,10 +169,10 @@ heed_status heedi_credit_log_read(const heedi_credit_log *log, size_t i, heedi_m
     return status;
 }
 
-heed_status heedi_credit_log_statistic(const heedi_credit_log *log, size_t i, const char *name, double *values,
+heed_status heedi_log_reader_statistic(const heedi_log_reader *log, size_t i, const char *name, double *values,
                                        heed_error *error) {
     heed_store *store;
-    heed_status status = open_store(log, i, &store, error);
+    heed_status status = heedi_log_reader_store(log, i, &store, error);
     if (status != HEED_OK)
         return status;
     status = heed_store_read(store, name, HEED_TYPE_FLOAT64, 3, (size_t[]){1, log->layers, log->heads}, values, error);

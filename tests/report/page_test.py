@@ -1,0 +1,202 @@
+"""heed report's page in headless Chromium: what it shows is what the files hold, whatever the files hold."""
+
+import glob
+import json
+import os
+import re
+import unittest
+
+from program import TINY, Case, fresh, heed, main
+
+import browser
+
+try:
+    import h5py
+    import numpy
+except ImportError:
+    h5py = None
+
+# Words that would break out of a script element, a string, a tag or an attribute, were they not escaped.
+HOSTILE = ["</script><script>document.title='broken'</script>", "<!--<script>", "'\"><img/src=x/onerror=document.title='broken'>", "{{json}}",
+           "\u2028&lt;", "<b>bold</b>", "\\u003c/script>"]
+TEXT = [*TINY, "model.layers=2", "data.text=text.txt", "data.tokenizer=word", "data.valid_share=0.5", "train.steps=30", "eval.every=10", "checkpoint.every=0",
+        "log.attention_every=2", "log.probes=3"]
+INDUCTION = [*TINY, "data.task=induction", "data.task_length=16", "data.task_symbols=8", "data.task_valid=36", "train.steps=40", "eval.every=10",
+             "checkpoint.every=0", "log.attention_every=2", "log.probes=4", "train.schedule=constant"]
+
+CELL = """return Object.fromEntries([...document.querySelectorAll('#readout [data-map]')].map(
+  cell => [cell.dataset.run + ' ' + cell.dataset.map, Number(cell.dataset.value)]))"""
+SHOWN = "return document.body.dataset.shown"
+
+
+def maps(run, step, name):
+    with h5py.File(f"{run}/attention/step-{step:08}.h5") as file:
+        return file[name][0].astype(float)
+
+
+class Page(Case):
+    @classmethod
+    def setUpClass(cls):
+        browser.need(*[] if h5py else ["h5py"])
+        with open("text.txt", "w", encoding="utf-8") as file:
+            file.write(" ".join((HOSTILE + ["a", "rose", "is"]) * 60))
+        for run, settings in ("text", TEXT), ("induction", INDUCTION):
+            result = heed("train", *settings, f"run.dir={fresh(run)}")
+            assert result.status == 0, result.err
+        cls.page = browser.Browser().__enter__()
+        cls.addClassCleanup(cls.page.__exit__)
+
+    def setUp(self):
+        self.page.look(1300, 1000)
+        self.page.console(), self.page.requests()  # those of the window's first, empty page
+
+    def open(self, *arguments, output="page.html"):
+        self.expect_success(heed("report", *arguments, "-o", output))
+        self.page.open(output)
+
+    def choose(self, label, value):
+        self.page.run("""const list = document.getElementById('choose-' + arguments[0]);
+            list.value = arguments[1]; list.dispatchEvent(new Event('change', {bubbles: true}))""", label, str(value))
+
+    def wait_shown(self, probe, layer, head, step):
+        self.page.wait(f"return document.body.dataset.shown === arguments[0]", f"0 -1 {probe} {layer} {head} {step}")
+
+    def expect_quiet(self):
+        self.assertEqual(self.page.console(), [])
+        self.assertEqual(self.page.requests(), [])
+
+    def expect_cell(self, run, probe, layer, head, step, query, key):
+        """The numbers at a cell are those of the file, within what the page says of its precision."""
+        self.wait_shown(probe, layer, head, step)
+        shown = self.page.run(CELL)
+        for name in "attention", "credit":
+            where = maps(run, step, name)[probe, layer, head]
+            value, expected = shown[f"0 {name}"], where[query, key]
+            room = (2 * expected ** 0.5 + 0.5 / 255) * 0.5 / 255 if name == "attention" else abs(where).max() * 0.5 / 127
+            self.assertLessEqual(abs(value - expected), room * 1.001 + 1e-12, (name, probe, layer, head, step, query, key))
+
+    def cell(self):
+        text = self.page.run("return document.getElementById('readout').innerText")
+        return tuple(int(n) for n in re.search(r"^Query .* at (\d+) and key .* at (\d+);", text, re.S).groups())
+
+    def test_numbers_are_those_of_the_files(self):
+        self.open("text")
+        for probe, layer, head in (0, 0, 1), (2, 1, 0):
+            self.choose("probe", probe)
+            self.choose("layer", layer)
+            self.choose("head", head)
+            for place, step in (15, 30), (7, 14):
+                self.page.run("""const slider = document.getElementById('step'); slider.value = arguments[0];
+                                 slider.dispatchEvent(new Event('input'))""", place)
+                self.wait_shown(probe, layer, head, step)
+                for query, key in (15, 12), (9, 4):
+                    self.page.run("document.querySelector('.map .chart').focus()")
+                    now = self.cell()
+                    keys = ["Down" if query > now[0] else "Up"] * abs(query - now[0])
+                    self.page.press(*keys)
+                    now = self.cell()
+                    self.assertEqual(now[0], query)
+                    self.page.press(*["Right" if key > now[1] else "Left"] * abs(key - now[1]))
+                    self.assertEqual(self.cell(), (query, key))
+                    self.expect_cell("text", probe, layer, head, step, query, key)
+        self.expect_quiet()
+
+    def test_keyboard_alone(self):
+        self.open("induction")
+        self.page.run("document.getElementById('step').focus()")
+        self.page.press("Home")
+        self.wait_shown(0, 0, *self.head(), 0)
+        self.page.press("Right", "Right")
+        self.wait_shown(0, 0, *self.head(), 4)
+        reached = set()
+        self.page.run("document.activeElement.blur(); scrollTo(0, 0)")
+        for _ in range(34):
+            self.page.press("Tab")
+            reached.add(self.page.run("const e = document.activeElement; return e.id || e.className || e.tagName"))
+            outlined = self.page.run("return document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== 'none'")
+            self.assertTrue(outlined, reached)
+        self.assertLessEqual({"choose-probe", "choose-layer", "choose-head", "step", "chart"}, reached)
+        self.expect_quiet()
+
+    def head(self):
+        return [int(self.page.run(SHOWN).split()[4])]
+
+    def test_hostile_text_stays_text(self):
+        name = "<b>&'\"name</title>".replace("/", "")
+        if not os.path.islink(name):
+            os.symlink("text", name)
+        self.open(name)
+        self.assertIn(name, self.page.run("return document.title"))
+        self.assertIn(name, self.page.run("return document.querySelector('h1').textContent"))
+        self.assertEqual(self.page.run("return document.querySelectorAll('img, b:not(.readout b)').length"), 0)
+        with open("page.html", encoding="utf-8") as file:
+            page = file.read()
+        self.assertNotIn("onerror=document.title='broken'></", page.split('id="data"')[0])
+        data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1))
+        with h5py.File(glob.glob("text/attention/*.h5")[0]) as file:
+            for shown, logged in zip(data["runs"][0]["log"]["probes"], file["token_text"]):
+                self.assertEqual(shown["text"], [word.tobytes().rstrip(b"\0").decode() for word in logged])
+        self.assertTrue(any("</script>" in word for word in shown["text"]))
+        self.expect_quiet()
+
+    def test_the_answer_holds_what_was_measured(self):
+        self.open("induction")
+        text = self.page.run("return document.getElementById('paragraph').innerText")
+        with open("induction/metrics.jsonl") as file:
+            lines = [json.loads(line) for line in file]
+        self.assertIn(f"validation loss of {lines[-1]['valid_loss']:.4g}", text.replace("−", "-"))
+        self.assertIn("no controls were given", text)
+        credit = json.loads(self.expect_success(heed("credit", "--json", "induction")).out)[0]
+        if credit["onset_credit"] is not None:
+            self.assertIn(f"from step {credit['onset_credit']:.0f} on", text)
+        else:
+            self.assertIn("Neither credit nor attention", text)
+        self.assertNotRegex(text, r"NaN|undefined|null|\[object")
+        everything = self.page.run("return document.body.innerText")
+        self.assertNotRegex(everything, r"NaN|undefined|\[object")
+        self.expect_quiet()
+
+    def test_without_logs(self):
+        self.expect_success(heed("train", *TEXT, "log.attention_every=0", f"run.dir={fresh('blind')}"))
+        self.open("blind")
+        self.assertIn("log.attention_every=100", self.page.run("return document.getElementById('heatmaps').innerText"))
+        self.expect_quiet()
+
+    def test_runs_beside_each_other(self):
+        self.open("text", "induction")
+        self.page.wait("return document.querySelectorAll('.map').length === 4")
+        shown = self.page.run(CELL)
+        self.assertEqual(sorted(shown), ["0 attention", "0 credit", "1 attention", "1 credit"])
+        self.assertEqual(len(self.page.run("return [...document.querySelectorAll('#loss tbody tr')].map(row => row.innerText)")), 2)
+        self.expect_quiet()
+
+    def test_dark_narrow_and_equal_bytes(self):
+        self.open("text")
+        self.page.look(380, 700, dark=True)
+        self.page.wait("return document.documentElement.scrollWidth <= innerWidth + 1")
+        self.assertEqual(self.page.run("return getComputedStyle(document.body).backgroundColor"), "rgb(16, 19, 23)")
+        self.expect_quiet()
+        with open("page.html", "rb") as file:
+            before = file.read()
+        self.expect_success(heed("report", "text", "-o", "page.html"))
+        with open("page.html", "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_misuse(self):
+        self.expect_fault(heed("report"), 64, r"report: RUN_DIR\|CONTROLS_DIR... is missing")
+        self.expect_fault(heed("report", "nowhere"), 66, r"nowhere: no run lies there.*heed train")
+        self.expect_fault(heed("report", "text", "-o", "no/such/folder.html"), 73, r"no/such/folder.html: cannot be created")
+        self.assertEqual(glob.glob("*.tmp") + glob.glob("text/*.tmp"), [])
+        last = sorted(glob.glob("text/attention/*.h5"))[-1]
+        with open(last, "rb") as file:
+            whole = file.read()
+        with open(last, "wb") as file:
+            file.write(whole[:1000] + b"X" + whole[1001:])
+        self.expect_fault(heed("report", "text", "-o", "damaged.html"), 65, re.escape(last))
+        self.assertFalse(os.path.exists("damaged.html"))
+        with open(last, "wb") as file:
+            file.write(whole)
+
+
+if __name__ == "__main__":
+    main()
