@@ -54,7 +54,7 @@ static json_t *statistics_of(const work *w) {
     for (size_t i = 0; i < kept; i++)
         json_array_append_new(steps, json_integer((json_int_t)w->log.step[heedi_thinned(i, kept, n)]));
     for (size_t k = 0; k < HEED_N_STATISTICS; k++) {
-        const heedi_log_array *array = &heedi_log_table[HEEDI_LOG_STATISTIC + k];
+        const heedi_netcdf_array *array = &heedi_log_table[HEEDI_LOG_STATISTIC + k];
         json_t *logs = json_array();
         bool defined = false;
         for (size_t i = 0; i < kept; i++) {

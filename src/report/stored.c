@@ -66,7 +66,7 @@ static heed_status take_array(void *context, const char *name, const heed_array 
         json_t *dims = json_array();
         for (int d = 0; d < array->n_dims; d++)
             json_array_append_new(dims, json_integer((json_int_t)array->dims[d]));
-        json_object_set_new(r->arrays, name,
+        json_object_set_new(r->arrays, name + (name[0] == '/'),
                             json_pack("{so so}", "dims", dims, "values",
                                       type == HEED_TYPE_STRING ? texts_of(data, n) : numbers_of(array, data, n)));
     }

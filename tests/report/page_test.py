@@ -182,6 +182,26 @@ class Page(Case):
         with open("page.html", "rb") as file:
             self.assertEqual(file.read(), before)
 
+    def test_controls(self):
+        """The table, the verdict and the runs of the first seed; credit of all seeds."""
+        self.expect_success(heed("controls", *INDUCTION, "controls.runs=2", "controls.variants=softmax uniform position none", f"run.dir={fresh('why')}"))
+        self.open("why")
+        with h5py.File("why/controls.h5") as file:
+            verdict, loss = file.attrs["verdict"].decode(), file["loss"][:] - file["optimum"][:]
+            recovered = [file[f"recovered/{key}"][1] for key in ("mean", "low", "high")]
+        text = self.page.run("return document.getElementById('controls').innerText").replace("−", "-")
+        self.assertIn(verdict, text)
+        self.assertEqual(self.page.run("return document.querySelector('.verdict').textContent"), verdict)
+        self.assertIn("{:.3f} [{:.3f}, {:.3f}]".format(*recovered), text)
+        rows = self.page.run("return [...document.querySelectorAll('#controls table')[0].rows].map(row => [...row.cells].map(cell => cell.textContent))")
+        self.assertEqual([row[0] for row in rows[1:]], "softmax uniform position none".split())
+        for row, expected in zip(rows[1:], loss.mean(1)):
+            self.assertAlmostEqual(float(row[3]), expected, delta=0.006 * expected)
+        runs = self.page.run("return [...document.querySelectorAll('#choose-run option')].map(o => o.textContent)")
+        self.assertEqual(runs, ["softmax-1", "uniform-1", "position-1", "none-1"])
+        self.assertIn("of 2 runs", self.page.run("return document.getElementById('paragraph').innerText"))
+        self.expect_quiet()
+
     def test_misuse(self):
         self.expect_fault(heed("report"), 64, r"report: RUN_DIR\|CONTROLS_DIR... is missing")
         self.expect_fault(heed("report", "nowhere"), 66, r"nowhere: no run lies there.*heed train")
