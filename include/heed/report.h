@@ -24,7 +24,7 @@ enum {
     HEED_REPORT_LOGS = 1000,             /* of a run's attention logs, read for the statistics of its heads */
     HEED_REPORT_NUMBERS = 1 << 19,       /* of these statistics */
     HEED_REPORT_MAP_VALUES = 72 << 20,   /* of all maps: a byte each before they are compressed, and in memory */
-    HEED_REPORT_BYTES = 17 << 20,        /* of all maps in the page */
+    HEED_REPORT_BYTES = 16 << 20,        /* of all maps in the page */
     HEED_REPORT_STORED_NUMBERS = 1 << 19 /* of one array of controls.h5 or probe.h5; a larger one is left out */
 };
 
