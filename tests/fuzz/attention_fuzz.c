@@ -5,7 +5,7 @@
 
 #include "fuzz.h"
 #include "heed/attention_log.h"
-#include "probe/credit_log.h"
+#include "record/attention_read.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     fuzz_write("metrics.jsonl", "", 0);
@@ -16,16 +16,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     unlink("merged.h5");
 
     error = (heed_error)HEED_ERROR_INIT;
-    heedi_credit_log log = {.n_logs = 0};
-    heed_status status = heedi_credit_log_open(&log, ".", &error);
+    heedi_log_reader log = {.n_logs = 0};
+    heed_status status = heedi_log_reader_open(&log, ".", &error);
+    if (status == HEED_OK)
+        status = heedi_log_reader_truth(&log, &error);
     fuzz_expect_form(status, &error);
-    const size_t n = status == HEED_OK ? heedi_credit_log_elements(&log) : 0;
+    const size_t n = status == HEED_OK ? heedi_log_reader_elements(&log) : 0;
     if (n > 0 && n < 1 << 20) {
         float *map = malloc(n * sizeof *map);
         FUZZ_HOLDS(map);
-        fuzz_expect_form(heedi_credit_log_read(&log, 0, HEEDI_MAP_CREDIT, map, &error), &error);
+        fuzz_expect_form(heedi_log_reader_read(&log, 0, HEEDI_MAP_CREDIT, map, &error), &error);
         free(map);
     }
-    heedi_credit_log_close(&log);
+    heedi_log_reader_close(&log);
     return 0;
 }
