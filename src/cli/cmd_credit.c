@@ -14,7 +14,7 @@ static void print_step(double step) {
         printf("  %6.0f", step);
 }
 
-static void print_subject(const heedi_subject *s) {
+static void print_subject(const heedi_credit_run *s) {
     const heed_credit *f = &s->found;
     printf("%-28s %2zu.%-2zu %6.3f", s->run, f->layer, f->head, f->attention_at_end);
     print_step(f->onset_credit);
@@ -31,9 +31,9 @@ static void print_difference(const char *what, const double *difference, size_t 
                interval.low > 0 ? "  predicts better" : "");
 }
 
-static void print_summary(const heedi_subjects *list) {
+static void print_summary(const heedi_credit_runs *list) {
     size_t first = 0, both = 0;
-    double lag[HEEDI_MOST_SUBJECTS] = {0}, over[8][HEEDI_MOST_SUBJECTS];
+    double lag[HEEDI_MOST_CREDIT_RUNS] = {0}, over[8][HEEDI_MOST_CREDIT_RUNS];
     for (size_t i = 0; i < list->n; i++) {
         const heed_credit *f = &list->all[i].found;
         const double d = f->onset_attention - f->onset_credit;
@@ -69,7 +69,7 @@ static void print_summary(const heedi_subjects *list) {
     print_difference("0 (tau)", over[7], list->n);
 }
 
-static void print_marks(const heedi_subject *s) {
+static void print_marks(const heedi_credit_run *s) {
     for (size_t m = 0; m < s->found.n_marks; m++) {
         const heed_phase_mark *mark = &s->found.marks[m];
         printf("%-28s step %6llu: %s of head %zu.%zu from %.3f to %.3f\n", s->run, (unsigned long long)mark->step,
@@ -77,7 +77,7 @@ static void print_marks(const heedi_subject *s) {
     }
 }
 
-static void print_table(const heedi_subjects *list) {
+static void print_table(const heedi_credit_runs *list) {
     printf("%-28s %5s %6s  %6s  %6s  %34s  %27s\n", "", "", "", "onset", "onset", "top-1 match with the end",
            "tau with the end");
     printf("%-28s %5s %6s  %6s  %6s  %6s %6s %6s %6s %6s  %6s %6s %6s %6s\n", "run", "head", "at end", "credit", "attn",
@@ -90,10 +90,10 @@ static void print_table(const heedi_subjects *list) {
         print_marks(&list->all[i]);
 }
 
-static void print_json(const heedi_subjects *list) {
+static void print_json(const heedi_credit_runs *list) {
     json_t *all = json_array();
     for (size_t i = 0; i < list->n; i++)
-        json_array_append_new(all, heedi_subject_json(&list->all[i]));
+        json_array_append_new(all, heedi_credit_run_json(&list->all[i]));
     json_dumpf(all, stdout, JSON_REAL_PRECISION(17));
     putchar('\n');
     json_decref(all);
@@ -121,16 +121,16 @@ heed_status heedi_command_credit(heedi_cli *cli, heed_error *error) {
     };
     if (!heedi_parse(cli, &syntax, error))
         return error->status;
-    heedi_subjects list = {0};
+    heedi_credit_runs list = {0};
     heed_status status = HEED_OK;
     for (int i = 0; i < cli->n_arguments && status == HEED_OK; i++)
-        status = heedi_subjects_add(&list, cli->arguments[i], error);
+        status = heedi_credit_runs_add(&list, cli->arguments[i], error);
     for (size_t i = 0; i < list.n && status == HEED_OK; i++)
-        status = heedi_subject_measure(&list.all[i], error);
+        status = heedi_credit_run_measure(&list.all[i], error);
     if (status == HEED_OK && json)
         print_json(&list);
     else if (status == HEED_OK)
         print_table(&list);
-    heedi_subjects_reset(&list);
+    heedi_credit_runs_reset(&list);
     return status;
 }

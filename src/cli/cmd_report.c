@@ -73,16 +73,16 @@ static heed_status add_controls(contents *c, const char *dir, heed_error *error)
 /* Credit is known of generated tasks with enough logs. Where it is not, the page says why, and that is no fault. */
 static void add_credit(contents *c, const char *place) {
     heed_error why = HEED_ERROR_INIT;
-    heedi_subjects list = {0};
-    heed_status status = heedi_subjects_add(&list, place, &why);
+    heedi_credit_runs list = {0};
+    heed_status status = heedi_credit_runs_add(&list, place, &why);
     for (size_t i = 0; i < list.n && status == HEED_OK; i++) {
-        status = heedi_subject_measure(&list.all[i], &why);
+        status = heedi_credit_run_measure(&list.all[i], &why);
         if (status == HEED_OK)
-            json_array_append_new(c->credit, heedi_subject_json(&list.all[i]));
+            json_array_append_new(c->credit, heedi_credit_run_json(&list.all[i]));
     }
     if (status != HEED_OK && !c->why[0])
         snprintf(c->why, sizeof c->why, "%s", why.message);
-    heedi_subjects_reset(&list);
+    heedi_credit_runs_reset(&list);
 }
 
 static void cut_slashes(char *name) {

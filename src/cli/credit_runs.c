@@ -14,15 +14,15 @@ static bool has_logs(const char *run) {
     return access(path, F_OK) == 0;
 }
 
-static heed_status add(heedi_subjects *list, const char *run, const char *frozen, const char *uniform,
+static heed_status add(heedi_credit_runs *list, const char *run, const char *frozen, const char *uniform,
                        heed_error *error) {
-    if (list->n == HEEDI_MOST_SUBJECTS)
-        return heed_fail(error, HEED_USAGE, "credit: more than %d runs", HEEDI_MOST_SUBJECTS);
-    heedi_subject *grown = realloc(list->all, (list->n + 1) * sizeof *grown);
+    if (list->n == HEEDI_MOST_CREDIT_RUNS)
+        return heed_fail(error, HEED_USAGE, "credit: more than %d runs", HEEDI_MOST_CREDIT_RUNS);
+    heedi_credit_run *grown = realloc(list->all, (list->n + 1) * sizeof *grown);
     if (!grown)
         return heed_fail(error, HEED_MEMORY, "credit: out of memory");
     list->all = grown;
-    heedi_subject *added = &grown[list->n++];
+    heedi_credit_run *added = &grown[list->n++];
     memset(added, 0, sizeof *added);
     snprintf(added->run, sizeof added->run, "%s", run);
     snprintf(added->frozen, sizeof added->frozen, "%s", has_logs(frozen) ? frozen : "");
@@ -36,13 +36,13 @@ static int by_seed(const void *a, const void *b) {
 }
 
 /* The runs with softmax attention in a folder of controls, and their twins of the same seed. */
-static heed_status add_controls(heedi_subjects *list, const char *folder, heed_error *error) {
-    long long seeds[HEEDI_MOST_SUBJECTS];
+static heed_status add_controls(heedi_credit_runs *list, const char *folder, heed_error *error) {
+    long long seeds[HEEDI_MOST_CREDIT_RUNS];
     size_t n = 0;
     DIR *directory = opendir(folder);
     if (!directory)
         return heed_fail(error, HEED_NOT_FOUND, "%s: %s", folder, strerror(errno));
-    for (struct dirent *entry; (entry = readdir(directory)) && n < HEEDI_MOST_SUBJECTS;) {
+    for (struct dirent *entry; (entry = readdir(directory)) && n < HEEDI_MOST_CREDIT_RUNS;) {
         char *end = NULL;
         const bool is_run = strncmp(entry->d_name, "softmax-", 8) == 0;
         const long long seed = is_run ? strtoll(entry->d_name + 8, &end, 10) : 0;
@@ -66,18 +66,18 @@ static heed_status add_controls(heedi_subjects *list, const char *folder, heed_e
     return status;
 }
 
-heed_status heedi_subjects_add(heedi_subjects *list, const char *place, heed_error *error) {
+heed_status heedi_credit_runs_add(heedi_credit_runs *list, const char *place, heed_error *error) {
     return has_logs(place) ? add(list, place, "", "", error) : add_controls(list, place, error);
 }
 
-void heedi_subjects_reset(heedi_subjects *list) {
+void heedi_credit_runs_reset(heedi_credit_runs *list) {
     for (size_t i = 0; i < list->n; i++)
         heed_credit_reset(&list->all[i].found);
     free(list->all);
-    *list = (heedi_subjects){0};
+    *list = (heedi_credit_runs){0};
 }
 
-heed_status heedi_subject_measure(heedi_subject *s, heed_error *error) {
+heed_status heedi_credit_run_measure(heedi_credit_run *s, heed_error *error) {
     return heed_credit_measure(&s->found, s->run, s->frozen[0] ? s->frozen : NULL, s->uniform[0] ? s->uniform : NULL,
                                error);
 }
@@ -103,7 +103,7 @@ static json_t *marks_of(const heed_credit *f) {
     return all;
 }
 
-json_t *heedi_subject_json(const heedi_subject *s) {
+json_t *heedi_credit_run_json(const heedi_credit_run *s) {
     const heed_credit *f = &s->found;
     json_t *steps = json_array(), *credit = json_array(), *attention = json_array();
     for (size_t k = 0; k < f->n_logs; k++) {
