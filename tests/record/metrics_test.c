@@ -58,7 +58,8 @@ static void numbers_are_exact(void **state) {
         json_decref(line);
     }
     assert_int_equal(read_lines("timing.jsonl", lines, 8), 4);
-    assert_string_equal(lines[1], "{\"step\":2,\"seconds\":0.5,\"tokens_per_second\":1536}\n");
+    assert_string_equal(lines[1],
+                        "{\"step\":2,\"seconds\":0.5,\"tokens_per_second\":1536,\"waited\":0,\"slowest\":0}\n");
 }
 
 static void resume_cuts_later_and_torn_lines(void **state) {
