@@ -1,10 +1,11 @@
 /* heed probe: what a model uses, found by intervention. */
 #include "cli/cli.h"
 
-#include <math.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/probe_print.h"
 #include "heed/probe.h"
@@ -41,6 +42,19 @@ static heed_status read_parts(heed_probe_plan *plan, const char *only, heed_erro
     return error->status;
 }
 
+/* Whether a file can come into being there: measuring takes a while, and this is better known before it. */
+static heed_status check_folder(const char *path, heed_error *error) {
+    char folder[HEED_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        snprintf(folder, sizeof folder, ".");
+    else
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return access(folder, W_OK) == 0
+               ? HEED_OK
+               : heed_fail(error, HEED_CREATE, "%s: cannot be created: %s", path, strerror(errno));
+}
+
 /* Where the file goes: as asked, or into the run that the checkpoint lies in, where it replaces an earlier one. */
 static heed_status find_output(char path[HEED_PATH_MAX], const heedi_subject *subject, const char *output, bool force,
                                heed_error *error) {
@@ -51,7 +65,8 @@ static heed_status find_output(char path[HEED_PATH_MAX], const heedi_subject *su
         output ? snprintf(path, HEED_PATH_MAX, "%s", output) : snprintf(path, HEED_PATH_MAX, "%s/probe.h5", run);
     if (length >= HEED_PATH_MAX)
         return heed_fail(error, HEED_CREATE, "%s: the name is too long", output ? output : run);
-    return heedi_check_output(path, force || !output, inputs, 2, error);
+    const heed_status status = heedi_check_output(path, force || !output, inputs, 2, error);
+    return status == HEED_OK ? check_folder(path, error) : status;
 }
 
 static heed_status write_found(heed_probe *found, const heedi_subject *subject, const char *path, const char *json,

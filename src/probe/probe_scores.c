@@ -143,7 +143,7 @@ heed_status heedi_probe_scores(heedi_probing *p, heed_error *error) {
         fill_alignment(&l, (heed_probe_sample)k);
     }
     if (status == HEED_OK && p->comm->rank == 0)
-        status = heedi_probe_copying(p, p->found->copying, error);
+        heedi_probe_copying(p, p->found->copying, error);
     free(mean);
     free(l.slots);
     free(l.links);

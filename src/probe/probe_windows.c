@@ -84,6 +84,7 @@ static void see_less(void *context, const heed_attention_view *view) {
  * everything. Without blocks: of all. */
 static void keep_limited(heedi_probing *p, void *context, const heed_batch *batch) {
     const limit *l = context;
+    HEED_CHECK(l->window > 0);
     for (size_t s = 0; s < batch->rows.n_sequences; s++)
         for (size_t i = 0; i < heed_length(&batch->rows, s) && heedi_probing_counts(p, &batch->rows, s); i++) {
             const size_t cut = i < l->window ? 0 : (i + 1) % l->window;

@@ -301,14 +301,14 @@ class Probe(Case):
         self.expect_fault(heed("probe", "run", "--only", ""), 64, r"no part ''")
         self.expect_fault(heed("probe", "run", "-n", "3"), 64, r"--sequences = 3")
         self.expect_fault(heed("probe", "run", "-o", "run/config.ini"), 73, r"run/config\.ini: exists already")
-        self.expect_fault(heed("probe", "run", "-o", "no/where.h5", ranks=3), 73, r"no/where\.h5")
+        self.expect_fault(heed("probe", "run", "-o", "no/where.h5"), 73, r"no/where\.h5")
         self.expect_fault(heed("probe", "run", "--store", "a", "--text", "b"), 64, r"exclude each other")
         checkpoint = "run/checkpoints/step-00000060.h5"
         self.expect_fault(heed("probe", checkpoint, "-o", checkpoint, "-f"), 64, r"is an input")
         os.makedirs(fresh("mlp"))
         self.expect_success(heed("train", "--quiet", *INDUCTION, "model.attention=mlp", "model.layers=1", "log.attention_every=0",
                                  "train.steps=1", f"run.dir={fresh('mlp')}"))
-        self.expect_fault(heed("probe", "mlp", ranks=3), 78, r"model\.attention = mlp: a model without attention")
+        self.expect_fault(heed("probe", "mlp"), 78, r"model\.attention = mlp: a model without attention")
         self.expect_success(heed("train", "--quiet", *INDUCTION, "data.task_valid=3", "train.steps=1",
                                  f"run.dir={fresh('few')}"))
         self.expect_fault(heed("probe", "few", ranks=3), 65, r"3 sequences .* too few")
