@@ -53,7 +53,8 @@ double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double second
 #define HEED_PEAK_SHAPES 3
 extern const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3];
 
-/* Measures the matrix-product peak of n_threads: best GF/s over those shapes, about 0.2 s. */
+/* The matrix-product peak of n_threads in GF/s, for a start that must be short: the first of those shapes alone, about
+ * 0.02 s. `heed bench` takes its time over all of them. */
 double heed_gemm_peak(int n_threads);
 
 #endif

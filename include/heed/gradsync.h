@@ -65,10 +65,19 @@ typedef struct heed_gradsync_culprit {
 } heed_gradsync_culprit;
 heed_status heed_gradsync_blame(heed_gradsync *sync, heed_gradsync_culprit *culprit, heed_error *error);
 
-/* Updates the owned shards with gradient * scale and brings all parameters to all ranks. Once a finish. Errors:
- * HEED_PEER. Collective. */
+/* Updates the owned shards with gradient * scale and sends all parameters to all ranks. They are still on their way
+ * when it returns: before weights are read, await or complete. Once a finish. Errors: HEED_PEER, HEED_MEMORY.
+ * Collective. */
 heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double learning_rate, uint64_t step,
                                  heed_error *error);
+
+/* await: waits until the parameters before element `end` are there, SIZE_MAX for all, and moves the others on; context
+ * is the heed_gradsync. For heed_model_listen, so that a forward pass computes with its first layers while those of
+ * the last ones arrive; a failure shows in the next finish or complete. complete: waits for all; from then on the
+ * weights are the same on all ranks and hold still until the next update. Every rank does one of them for all, or goes
+ * to the next finish, which does. Errors: HEED_PEER. Not collective. */
+void heed_gradsync_await(void *context, size_t end);
+heed_status heed_gradsync_complete(heed_gradsync *sync, heed_error *error);
 
 /* Integrity of what lies in memory between two steps. seal digests this rank's copy of all parameters, shard by shard,
  * and the moments that it owns, and holds the copies against those of the shards' owners: with three ranks or more a

@@ -73,6 +73,11 @@ heed_status heed_model_activations(const heed_config *config, const heed_model_s
 /* Calls observer for every attention layer: in backward, or in forward when the pass is HEED_PASS_EVAL. NULL: off. */
 void heed_model_observe(heed_model *model, heed_attention_observer *observer, void *context);
 
+/* Forward calls it before it reads weights: those before element `end` of their arena must be there when it returns. It
+ * is called often, with ends that grow, the last time with SIZE_MAX. NULL: all are always there. */
+typedef void heed_weights_needed(void *context, size_t end);
+void heed_model_listen(heed_model *model, heed_weights_needed *needed, void *context);
+
 typedef enum heed_pass {
     HEED_PASS_EVAL,  /* forward and loss; no dropout, nothing is kept */
     HEED_PASS_PROBE, /* no dropout, but a backward pass follows: for looking at attention */

@@ -70,8 +70,11 @@ static heed_status open_run(bench_run *run, size_t vocab, size_t n_steps, heed_e
         open_model(run, &failed);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
-    return heed_gradsync_create(&run->trainer.sync, comm, heed_model_params(run->trainer.model), &run->config, 0,
-                                error);
+    heed_model *model = run->trainer.model;
+    const heed_status status =
+        heed_gradsync_create(&run->trainer.sync, comm, heed_model_params(model), &run->config, 0, error);
+    heed_model_listen(model, heed_gradsync_await, run->trainer.sync);
+    return status;
 }
 
 static void close_run(bench_run *run) {

@@ -34,7 +34,8 @@ static bool grow(struct heedi_exchange *exchange, size_t n_requests) {
     return true;
 }
 
-static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_requests) {
+/* usual: room that is made at least, so that exchanges of different kinds can take each other's place. */
+static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_requests, size_t usual) {
     struct heedi_exchange *exchange = engine->free_exchanges;
     if (exchange)
         engine->free_exchanges = exchange->next;
@@ -43,7 +44,7 @@ static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_
     if (!exchange)
         return NULL;
     exchange->n_requests = 0;
-    if (n_requests > (size_t)exchange->capacity && !grow(exchange, n_requests)) {
+    if (n_requests > (size_t)exchange->capacity && !grow(exchange, n_requests > usual ? n_requests : usual)) {
         exchange->next = engine->free_exchanges;
         engine->free_exchanges = exchange;
         return NULL;
@@ -89,7 +90,7 @@ heed_status heed_exchange_start(heed_comm *comm, heed_exchange *exchange, const 
     for (int r = 0; r < size; r++)
         if (r != me)
             n_requests += parts_of(send_bytes[r]) + parts_of(receive_bytes[r]);
-    exchange->engine = take_exchange(engine, n_requests);
+    exchange->engine = take_exchange(engine, n_requests, 2 * (size_t)size);
     if (!exchange->engine)
         return heed_fail(error, HEED_MEMORY, "communication: no memory for %zu messages", n_requests);
     heed_status status = HEED_OK;

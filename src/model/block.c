@@ -63,6 +63,7 @@ static void attention_forward(const heedi_pass *pass, const heedi_block *block) 
 }
 
 void heedi_block_forward(const heedi_pass *pass, const heedi_block *block) {
+    heedi_need(pass, block->down.end); /* the last of the block's tensors */
     attention_forward(pass, block);
     mlp_forward(pass, block);
 }

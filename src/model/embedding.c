@@ -34,8 +34,12 @@ void heedi_embedding_bind(heedi_embedding *embedding, const heed_params *params,
     embedding->token = find(&embedding->token_tensor, params, weights, prefix, "token.weight");
     embedding->scale = config->model.scale_embeddings ? (real)sqrt((double)width) : 1;
     embedding->positions = embedding->sinusoids;
-    if (config->model.positions == HEED_LEARNED)
+    const heed_tensor *last = &params->tensors[embedding->token_tensor];
+    if (config->model.positions == HEED_LEARNED) {
         embedding->positions = find(&embedding->position_tensor, params, weights, prefix, "position.weight");
+        last = &params->tensors[embedding->position_tensor];
+    }
+    embedding->end = last->offset + last->size;
     if (embedding->sinusoids)
         heed_sinusoidal_positions(embedding->sinusoids, (size_t)config->model.time, width);
 }
@@ -44,6 +48,7 @@ void heedi_embedding_forward(const heedi_pass *pass, const heedi_embedding *embe
     const size_t width = (size_t)pass->config->model.width;
     const size_t first = pass->new_tokens ? pass->new_tokens->position : 0;
     const real *positions = embedding->positions ? embedding->positions + first * width : NULL;
+    heedi_need(pass, embedding->end);
     heed_embedding_forward(y, pass->token, embedding->token, positions, pass->rows, width, embedding->scale);
     heedi_drop(pass, y, embedding->site);
     if (pass->content)

@@ -8,6 +8,7 @@ typedef struct heedi_embedding {
     size_t vocab;
     size_t token_tensor, position_tensor; /* rows of the table of tensors */
     const real *token;                    /* (vocab, width) */
+    size_t end;                           /* of both tables, in the arena of weights */
     real scale;                           /* of tokens: 1, or sqrt(width) */
     const real *positions;                /* (time, width): learned or sinusoidal, or NULL */
     real *sinusoids;                      /* or NULL */

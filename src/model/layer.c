@@ -39,12 +39,14 @@ heedi_linear heedi_linear_find(const heed_params *params, const real *weights, c
                            .n_tensors = 1,
                            .in = tensor->dims[1],
                            .out = tensor->dims[0],
+                           .end = tensor->offset + tensor->size,
                            .frozen = {tensor->frozen},
                            .weight = weights + tensor->offset};
     if (bias >= 0) {
         linear.frozen[1] = params->tensors[bias].frozen;
         linear.tensors[linear.n_tensors++] = (size_t)bias;
         linear.bias = weights + params->tensors[bias].offset;
+        linear.end = params->tensors[bias].offset + params->tensors[bias].size;
     }
     return linear;
 }
@@ -53,15 +55,26 @@ heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const
     const int gain = find(params, name, "gain"), bias = find(params, name, "bias");
     HEED_CHECK(gain >= 0);
     const heed_tensor *tensor = &params->tensors[gain];
-    heedi_norm norm = {{(size_t)gain}, 1, tensor->dims[0], weights + tensor->offset, NULL};
+    heedi_norm norm = {.tensors = {(size_t)gain},
+                       .n_tensors = 1,
+                       .width = tensor->dims[0],
+                       .end = tensor->offset + tensor->size,
+                       .gain = weights + tensor->offset};
     if (bias >= 0) {
         norm.tensors[norm.n_tensors++] = (size_t)bias;
         norm.bias = weights + params->tensors[bias].offset;
+        norm.end = params->tensors[bias].offset + params->tensors[bias].size;
     }
     return norm;
 }
 
+void heedi_need(const heedi_pass *pass, size_t end) {
+    if (pass->needed)
+        pass->needed(pass->needed_context, end);
+}
+
 void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x) {
+    heedi_need(pass, linear->end); /* its block has asked already: this is an occasion to move the others on */
     heed_linear_forward(y, x, linear->weight, linear->bias, pass->rows->n_rows, linear->in, linear->out);
 }
 

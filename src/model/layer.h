@@ -26,12 +26,14 @@ void *heedi_place_bytes(heedi_placer *placer, size_t bytes);
 typedef struct heedi_linear {
     size_t tensors[2], n_tensors;
     size_t in, out;
+    size_t end;       /* of its weights, in their arena */
     size_t frozen[2]; /* elements of each tensor, from its start on, whose gradient is 0 */
     const real *weight, *bias;
 } heedi_linear;
 typedef struct heedi_norm {
     size_t tensors[2], n_tensors;
     size_t width;
+    size_t end; /* as above */
     const real *gain, *bias;
 } heedi_norm;
 
@@ -63,6 +65,8 @@ typedef struct heedi_pass {
     const real *cosines, *sines; /* rotary tables from the position of a sequence's first row on, or NULL */
     heed_attention_observer *observer;
     void *observer_context;
+    heed_weights_needed *needed; /* NULL: all weights are there */
+    void *needed_context;
     const heedi_memory *memory;   /* or NULL */
     const heedi_content *content; /* tokens without places, for queries and keys; or NULL */
     real *attention_scratch;
@@ -72,6 +76,9 @@ typedef struct heedi_pass {
 /* Finds a layer's tensors by name ("block.3.mlp.up": weight and bias). */
 heedi_linear heedi_linear_find(const heed_params *params, const real *weights, const char *name);
 heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const char *name);
+
+/* Before weights are read: waits until those before element `end` are there. */
+void heedi_need(const heedi_pass *pass, size_t end);
 
 void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x);
 void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd, const real *x);

@@ -116,6 +116,14 @@ void heed_model_observe(heed_model *model, heed_attention_observer *observer, vo
     }
 }
 
+void heed_model_listen(heed_model *model, heed_weights_needed *needed, void *context) {
+    heedi_stack *const stacks[] = {&model->transformer.encoder, &model->transformer.decoder};
+    for (size_t i = 0; i < 2; i++) {
+        stacks[i]->pass.needed = needed;
+        stacks[i]->pass.needed_context = context;
+    }
+}
+
 void heed_model_forward(heed_model *model, const heed_batch *batch, heed_pass pass) {
     HEED_CHECK(batch->rows.n_rows <= model->shape.max_rows && batch->rows.n_sequences <= model->shape.max_sequences);
     HEED_CHECK(batch->rows.max_length <= (size_t)model->config.model.time);

@@ -1,6 +1,7 @@
 /* tokens -> embedding -> blocks -> norm, and the same way back. */
 #include "stack.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -201,6 +202,7 @@ const real *heedi_stack_forward(heedi_stack *stack) {
     heedi_embedding_forward(pass, &stack->embedding, first_stream(stack));
     for (size_t i = 0; i < stack->n_blocks; i++)
         heedi_block_forward(pass, &stack->blocks[i]);
+    heedi_need(pass, stack->kind == HEED_ENCODER_ATTENTION ? stack->norm.end : SIZE_MAX); /* the classifier's too */
     if (stack->norm_y)
         heedi_norm_forward(pass, &stack->norm, stack->norm_y, stack->norm_mean, stack->norm_rstd, last_stream(stack));
     return heedi_stack_output(stack);

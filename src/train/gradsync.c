@@ -51,6 +51,7 @@ static void start_buckets(heed_gradsync *sync, bool all) {
 static void tensor_is_ready(void *context, size_t tensor) {
     HEED_IN_STAGE(EXCHANGE);
     heed_gradsync *sync = context;
+    HEED_CHECK(sync->back.n_arrived == sync->back.n_started); /* forward has asked for all parameters */
     for (size_t b = 0; b < sync->plan.n_buckets; b++)
         if (heedi_bucket_holds(&sync->plan.buckets[b], &sync->params->tensors[tensor]))
             sync->pending[b]--;
@@ -65,7 +66,6 @@ void heed_gradsync_begin(heed_gradsync *sync) {
     for (size_t b = 0; b < sync->plan.n_buckets; b++)
         sync->pending[b] = sync->plan.buckets[b].n_tensors;
     sync->n_started = 0;
-    sync->error = (heed_error)HEED_ERROR_INIT;
 }
 
 /* ---- tree ----------------------------------------------------------------------------------------------------- */
@@ -179,6 +179,8 @@ static heed_status wait_for_bucket(heed_gradsync *sync, size_t b) {
 heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
     const heedi_plan *plan = &sync->plan;
     if (plan->size > 1) {
+        if (heed_gradsync_complete(sync, error) != HEED_OK) /* a rank that failed has not asked for them */
+            return error->status;
         start_buckets(sync, true);
         for (size_t b = plan->n_buckets; b-- > 0;) {
             if (wait_for_bucket(sync, b) != HEED_OK)
@@ -198,20 +200,29 @@ heed_status heed_gradsync_update(heed_gradsync *sync, real *weights, double scal
                                  heed_error *error) {
     heed_status status = HEED_OK;
     sync->sealed = false;
-    for (size_t b = 0; b < sync->plan.n_buckets && status == HEED_OK; b++) {
+    for (size_t b = 0; b < sync->plan.n_parameter_buckets && status == HEED_OK; b++) {
         const heedi_bucket *bucket = &sync->plan.buckets[b];
-        if (bucket->tied)
-            continue;
         const size_t first = bucket->parameter + bucket->own_first;
         heed_optimizer_update(sync->config, sync->params, weights, first, bucket->own_count,
                               heedi_gradsync_total(sync, bucket), sync->m ? sync->m + bucket->moment : NULL,
                               sync->v ? sync->v + bucket->moment : NULL, scale, learning_rate, step);
-        HEED_IN_STAGE(RETURN);
         if (sync->plan.size > 1)
-            status = heed_comm_allgather(sync->comm, weights + first, weights + bucket->parameter, bucket->shard_bytes,
-                                         bucket->shard_offset, error);
+            status = heedi_return_start(&sync->back, weights, error);
     }
     return status;
+}
+
+void heed_gradsync_await(void *context, size_t end) {
+    heed_gradsync *sync = context;
+    if (sync->error.status == HEED_OK)
+        heedi_return_await(&sync->back, end, &sync->error);
+}
+
+heed_status heed_gradsync_complete(heed_gradsync *sync, heed_error *error) {
+    heed_gradsync_await(sync, SIZE_MAX);
+    if (sync->error.status != HEED_OK)
+        *error = sync->error;
+    return sync->error.status;
 }
 
 /* ---- create, destroy ------------------------------------------------------------------------------------------ */
@@ -273,8 +284,9 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
         s->comm = comm;
         s->config = config;
         s->params = params;
+        s->error = (heed_error)HEED_ERROR_INIT;
         if (heedi_plan_init(&s->plan, comm, params, n_grains, bucket_blocks, &failed) == HEED_OK &&
-            allocate(s, &failed) == HEED_OK)
+            heedi_return_init(&s->back, comm, &s->plan, &failed) == HEED_OK && allocate(s, &failed) == HEED_OK)
             heed_gradient_create(&s->gradient, params, s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
     }
     const heed_status status = heed_comm_agree(comm, &failed);
@@ -293,6 +305,8 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
 void heed_gradsync_destroy(heed_gradsync *sync) {
     if (!sync)
         return;
+    heed_gradsync_await(sync, SIZE_MAX); /* MPI may still write into the weights */
+    heedi_return_reset(&sync->back);
     heed_gradient_destroy(sync->gradient);
     heedi_plan_reset(&sync->plan);
     heed_arena_reset(&sync->arena);

@@ -37,16 +37,23 @@ static size_t choose_bucket_blocks(size_t n_blocks, size_t size) {
     return (blocks + size - 1) / size * size;
 }
 
+/* Arrays of one number a rank that a bucket has. */
+static size_t arrays_of(const heedi_plan *plan) {
+    return 5 + 2 * plan->n_waves;
+}
+
 /* Cuts [parameter, parameter + count) out of the bucket that begins at `bucket` and holds `blocks` blocks. */
 static void add_piece(heedi_plan *plan, size_t bucket, size_t blocks, size_t parameter, size_t count, size_t gradient,
                       bool tied) {
     heedi_bucket *piece = &plan->buckets[plan->n_buckets++];
     *piece = (heedi_bucket){.gradient = gradient, .parameter = parameter, .count = count, .tied = tied};
-    size_t *counts = plan->counts + (plan->n_buckets - 1) * (3 + 2 * plan->n_waves) * (size_t)plan->size;
+    size_t *counts = plan->counts + (plan->n_buckets - 1) * arrays_of(plan) * (size_t)plan->size;
     piece->shard_bytes = counts;
     piece->shard_offset = counts + plan->size;
     piece->send_bytes = counts + 2 * plan->size;
-    piece->receive_bytes = counts + 3 * plan->size;
+    piece->return_bytes = counts + 3 * plan->size;
+    piece->return_offset = counts + 4 * plan->size;
+    piece->receive_bytes = counts + 5 * plan->size;
     piece->receive_offset = piece->receive_bytes + plan->n_waves * (size_t)plan->size;
     for (int rank = 0; rank < plan->size; rank++) {
         size_t from = bucket + blocks * (size_t)rank / (size_t)plan->size * HEED_BLOCK;
@@ -60,6 +67,10 @@ static void add_piece(heedi_plan *plan, size_t bucket, size_t blocks, size_t par
             piece->own_first = from - parameter;
             piece->own_count = to - from;
         }
+    }
+    for (int rank = 0; rank < plan->size; rank++) {
+        piece->return_bytes[rank] = rank == plan->rank ? 0 : piece->own_count * sizeof(real);
+        piece->return_offset[rank] = piece->own_first * sizeof(real);
     }
     for (size_t l = 0; l < plan->n_leaves; l++) {
         const heedi_leaf *leaf = &plan->leaves[l];
@@ -98,11 +109,12 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
         if (params->tensors[i].tied_to >= 0)
             most += params->tensors[i].size / bucket_size + 2;
     plan->buckets = calloc(most, sizeof *plan->buckets);
-    plan->counts = calloc(most * (3 + 2 * plan->n_waves) * (size_t)plan->size, sizeof *plan->counts);
+    plan->counts = calloc(most * arrays_of(plan) * (size_t)plan->size, sizeof *plan->counts);
     plan->nothing = calloc((size_t)plan->size, sizeof *plan->nothing);
     if (!plan->buckets || !plan->counts || !plan->nothing)
         return heed_fail(error, HEED_MEMORY, "gradient exchange: out of memory for %zu buckets", most);
     cut_range(plan, params->n_elements, bucket_size, 0, params->n_elements, 0, false);
+    plan->n_parameter_buckets = plan->n_buckets;
     for (size_t i = 0; i < params->n_tensors; i++) {
         const heed_tensor *row = &params->tensors[i];
         if (row->tied_to >= 0)

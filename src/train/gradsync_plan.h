@@ -31,6 +31,7 @@ typedef struct heedi_bucket {
     size_t moment;                          /* where the shard's moments begin in this rank's arrays */
     size_t *shard_bytes, *shard_offset;     /* (ranks) of every rank's shard, from the bucket's start */
     size_t *send_bytes;                     /* (ranks) the same, but nothing to oneself */
+    size_t *return_bytes, *return_offset;   /* (ranks) this rank's own shard, to all others */
     size_t *receive_bytes, *receive_offset; /* (waves, ranks) of what arrives, from the start of all that arrives */
     size_t n_tensors;                       /* that lie in it, wholly or partly */
 } heedi_bucket;
@@ -40,7 +41,7 @@ typedef struct heedi_plan {
     size_t n_grains, first_grain, own_grains;
     size_t n_leaves, n_waves, own_partials;
     heedi_leaf *leaves; /* in the order of their grains */
-    size_t n_buckets;
+    size_t n_buckets, n_parameter_buckets;
     heedi_bucket *buckets; /* the parameters' in order, then the tied rows' */
     size_t *counts;        /* memory of the buckets' arrays */
     size_t *nothing;       /* (ranks) zeros */

@@ -5,6 +5,7 @@
 #include "heed/arena.h"
 #include "heed/gradsync.h"
 #include "train/gradsync_plan.h"
+#include "train/gradsync_return.h"
 
 struct heed_gradsync {
     heed_comm *comm;
@@ -28,7 +29,8 @@ struct heed_gradsync {
     uint64_t moment_digest;   /* of the owned shards' moments */
     double *per_rank;         /* (2, ranks) scratch */
     bool *differs_here;       /* (ranks) scratch */
-    heed_error error;         /* of an exchange that was started during backward */
+    heedi_return back;        /* of parameters */
+    heed_error error;         /* of an exchange under way; nothing can be done after it */
 };
 
 /* Where the owner finds the sum over all grains of its shard of the bucket, once the tree is complete. */

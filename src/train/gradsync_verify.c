@@ -77,6 +77,8 @@ static heed_status compare_copies(heed_gradsync *sync, heed_error *failed, heed_
 
 heed_status heed_gradsync_seal(heed_gradsync *sync, const real *weights, heed_error *failed, heed_error *error) {
     HEED_IN_STAGE(VERIFY);
+    if (heed_gradsync_complete(sync, error) != HEED_OK)
+        return error->status;
     const size_t size = (size_t)sync->plan.size, n_pieces = sync->plan.n_buckets * size;
 #pragma omp parallel for schedule(dynamic) num_threads(sync->n_threads)
     for (size_t i = 0; i < n_pieces; i++)

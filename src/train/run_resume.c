@@ -123,6 +123,8 @@ heed_status heedi_resume_load(heedi_run *run, heed_error *error) {
 heed_status heedi_resume_spread(heedi_run *run, heed_error *error) {
     const size_t n_elements = heed_model_params(run->trainer.model)->n_elements;
     real *weights = heed_model_weights(run->trainer.model);
+    if (heed_gradsync_complete(run->trainer.sync, error) != HEED_OK) /* nothing older may arrive behind them */
+        return error->status;
     if (run->comm->rank == 0)
         memcpy(weights, run->snapshot.weights, n_elements * sizeof *weights);
     heed_status status = heed_comm_broadcast(run->comm, weights, n_elements * sizeof *weights, 0, error);

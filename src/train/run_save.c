@@ -70,7 +70,9 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     }
     if (root)
         heedi_stop_saved(run, run->save_seconds + heed_checkpoint_writer_seconds(run->writer));
-    status = heed_gradsync_gather_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
+    status = heed_gradsync_complete(run->trainer.sync, error);
+    if (status == HEED_OK)
+        status = heed_gradsync_gather_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
     if (status != HEED_OK || !root)
         return status;
     memcpy(run->snapshot.weights, heed_model_weights(run->trainer.model),

@@ -47,8 +47,11 @@ static heed_status create_model(heedi_run *run, heed_error *error) {
 }
 
 static heed_status create_sync(heedi_run *run, heed_error *error) {
-    return heed_gradsync_create(&run->trainer.sync, run->comm, heed_model_params(run->trainer.model), run->config, 0,
-                                error);
+    heed_model *model = run->trainer.model;
+    const heed_status status =
+        heed_gradsync_create(&run->trainer.sync, run->comm, heed_model_params(model), run->config, 0, error);
+    heed_model_listen(model, heed_gradsync_await, run->trainer.sync);
+    return status;
 }
 
 static heed_status say_what_runs(heedi_run *run, heed_error *error) {

@@ -167,6 +167,11 @@ static void one_step(heed_gradsync *sync, const heed_config *config, const heed_
 
     heed_optimizer_update(config, params, a->w, 0, n, a->g, a->m, a->v, 0.1, 0.01, step);
     assert_int_equal(heed_gradsync_update(sync, a->sync_w, 0.1, 0.01, step, &error), HEED_OK);
+    for (size_t end = 1; end < n; end *= 2) { /* as a forward pass asks, some of it more than once */
+        heed_gradsync_await(sync, end);
+        expect_same("first weights", a->sync_w, a->w, end, n_grains, blocks);
+    }
+    assert_int_equal(heed_gradsync_complete(sync, &error), HEED_OK);
     expect_same("weights", a->sync_w, a->w, n, n_grains, blocks);
     assert_int_equal(heed_gradsync_gather_moments(sync, root ? a->sync_m : NULL, root ? a->sync_v : NULL, &error),
                      HEED_OK);
