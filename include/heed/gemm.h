@@ -41,6 +41,21 @@ int heed_gemm_threads(void);
 void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
                size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c);
 
+/* A run of k that is a product of its own, and how many additions close behind it. */
+typedef struct heed_gemm_part {
+    size_t k, n_additions;
+} heed_gemm_part;
+
+/* C = the sum of the parts' products A_i^T B_i (A (k, m) and B (k, n), rows stride_x apart, part i the next parts[i].k
+ * of them) in the order of a stack: each product is put on it, then n_additions times the two on top become their sum;
+ * at the end one is left. Overwrites C. The bits are those of making the products by heed_gemm and adding them, the
+ * time is that of one product, since sums are made in the nearest cache, tile by tile. Returns false, and has done
+ * nothing, where it cannot: a part is empty, there are more than HEED_GEMM_MOST_PARTS, all of k is longer than the
+ * kernel's block of it, or BLIS does not offer its micro-kernels. Otherwise as heed_gemm. */
+#define HEED_GEMM_MOST_PARTS 64
+bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_parts, const real *a, size_t stride_a,
+                   const real *b, size_t stride_b, real *c, size_t stride_c);
+
 /* Floating-point operations (2 m n k each) of all products of this process so far, for `heed bench` and the share of
  * the peak. */
 double heed_gemm_flops(void);

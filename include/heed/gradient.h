@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "heed/gemm.h"
 #include "heed/params.h"
 #include "heed/ragged.h"
 
@@ -50,11 +51,22 @@ real *heed_gradient_partial(const heed_gradient *gradient, size_t i);
  * rank): overwrites d[0 .. n_tensors). */
 typedef void heed_gradient_leaf(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain);
 
+/* The same over all grains of a node of the tree, none of them empty, at once: part i is the rows of the node's i-th
+ * grain, and the number of additions that the tree has behind it. d is the node's sum of the first tensor. Returns
+ * false, and has done nothing, where it cannot: then the tree is walked on. */
+typedef bool heed_gradient_branch(void *context, real *d, size_t first_row, const heed_gemm_part *parts, size_t n_parts,
+                                  size_t grain);
+
 /* Sums leaf over this rank's grains along the tree into the partials, for n_tensors tensors at once (at most 4, and at
  * most one of them a matrix), and reports them ready. leaf is called once for every grain that has rows, in the order
  * of the grains; the sum over an empty grain is zero. Every tensor is summed once a step. */
 void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
                        heed_gradient_leaf *leaf, void *context);
+
+/* The same for one matrix, by branch wherever it can, by leaf elsewhere: the same bits with fewer passes over memory.
+ */
+void heed_gradient_sum_matrix(heed_gradient *gradient, const heed_ragged *rows, size_t tensor, heed_gradient_leaf *leaf,
+                              heed_gradient_branch *branch, void *context);
 
 /* The same for a table of which only some entries (rows of its first dimension) have a gradient on this rank: leaf sees
  * an array of those entries alone, in the order of entries, which ascends; the others become zero, as if leaf had said

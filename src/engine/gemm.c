@@ -212,6 +212,13 @@ static void multiply(bool transpose_a, bool transpose_b, size_t m, size_t n, siz
 #endif
 }
 
+/* How many threads to use for so many operations, which it counts. */
+static int begin_product(double flops) {
+    atomic_fetch_add_explicit(&gemm.flops, (uint64_t)flops, memory_order_relaxed);
+    heed_stage_work(flops);
+    return threads_for(flops, gemm.n_threads);
+}
+
 void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
                size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c) {
     const size_t most = (size_t)INT32_MAX; /* keeps every index product within 64 bits */
@@ -224,10 +231,7 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
     HEED_CHECK(stride_c >= n);
     if (m == 0 || n == 0)
         return;
-    const uint64_t flops = 2 * (uint64_t)m * n * k;
-    atomic_fetch_add_explicit(&gemm.flops, flops, memory_order_relaxed);
-    heed_stage_work((double)flops);
-    const int n_threads = threads_for((double)flops, gemm.n_threads);
+    const int n_threads = begin_product(2.0 * (double)m * (double)n * (double)k);
     if (gemm.blocks && k > 0)
         heedi_blocks_multiply(&(heedi_product_task){.m = m,
                                                     .n = n,
@@ -241,6 +245,34 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
                               n_threads);
     else
         multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c, n_threads);
+}
+
+bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_parts, const real *a, size_t stride_a,
+                   const real *b, size_t stride_b, real *c, size_t stride_c) {
+    HEED_CHECK(gemm.open && a && b && c && stride_a >= m && stride_b >= n && stride_c >= n);
+    size_t k = 0, n_additions = 0;
+    bool empty = m == 0 || n == 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        k += parts[i].k;
+        n_additions += parts[i].n_additions;
+        empty = empty || parts[i].k == 0;
+        HEED_CHECK(n_additions <= i);
+    }
+    HEED_CHECK(n_additions + 1 == n_parts);
+    if (empty || !gemm.blocks || !heedi_blocks_take_parts(k, n_parts))
+        return false;
+    const heedi_product_task task = {.m = m,
+                                     .n = n,
+                                     .k = k,
+                                     .alpha = 1,
+                                     .a = {a, 1, stride_a},
+                                     .b = {b, stride_b, 1},
+                                     .c = c,
+                                     .c_row = stride_c,
+                                     .parts = parts,
+                                     .n_parts = n_parts};
+    heedi_blocks_multiply(&task, begin_product(2.0 * (double)m * (double)n * (double)k));
+    return true;
 }
 
 double heed_gemm_flops(void) {

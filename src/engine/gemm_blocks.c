@@ -28,6 +28,9 @@ typedef sgemm_ukr_ft micro_kernel;
 #define NUMBER BLIS_FLOAT
 #endif
 
+/* Sums that wait at once for the rest of theirs, beside C: log2 of HEED_GEMM_MOST_PARTS and one; elements of a tile. */
+enum { MOST_LEVELS = 7, MOST_TILE = 1024 };
+
 #define MOST_RIGHT 2048 /* width of the right operand's packed block, rounded up to whole panels */
 
 static struct {
@@ -171,21 +174,66 @@ typedef struct loops {
     size_t l_step, l_k, r_step, r_k; /* elements to the next strip, and along k */
     real *c;
     size_t c_left, c_right; /* elements to C's next row and column, as the kernel sees them */
+    const heed_gemm_part *parts;
+    size_t n_parts;
 } loops;
 
 static loops kernel_words(const heedi_product_task *t) {
     if (blocks.likes_rows)
-        return (loops){t->m,     t->n,        t->k,        t->alpha, t->beta, t->a.at,  t->b.at,
-                       t->a.row, t->a.column, t->b.column, t->b.row, t->c,    t->c_row, 1};
-    return (loops){t->n,        t->m,     t->k,     t->alpha,    t->beta, t->b.at, t->a.at,
-                   t->b.column, t->b.row, t->a.row, t->a.column, t->c,    1,       t->c_row};
+        return (loops){t->m,        t->n,        t->k,     t->alpha, t->beta,  t->a.at, t->b.at,  t->a.row,
+                       t->a.column, t->b.column, t->b.row, t->c,     t->c_row, 1,       t->parts, t->n_parts};
+    return (loops){t->n,     t->m,     t->k,        t->alpha, t->beta, t->b.at,  t->a.at,  t->b.column,
+                   t->b.row, t->a.row, t->a.column, t->c,     1,       t->c_row, t->parts, t->n_parts};
+}
+
+/* Where a tile of C, or of the stack of sums, lies; strides as the kernel sees them. */
+typedef struct tile {
+    real *at;
+    size_t left, right;
+} tile;
+
+/* to += from, strip by strip along the direction in which both are contiguous. */
+HEED_MULTIVERSION static void add_tile(tile to, tile from, size_t rows, size_t columns) {
+    const bool by_rows = blocks.likes_rows;
+    const size_t n_strips = by_rows ? rows : columns, length = by_rows ? columns : rows;
+    const size_t to_strip = by_rows ? to.left : to.right, from_strip = by_rows ? from.left : from.right;
+    for (size_t s = 0; s < n_strips; s++)
+#pragma omp simd
+        for (size_t i = 0; i < length; i++)
+            to.at[s * to_strip + i] += from.at[s * from_strip + i];
+}
+
+static void multiply_tile(tile c, size_t rows, size_t columns, size_t k, real alpha, real *l, real *r, real beta,
+                          auxinfo_t *next) {
+    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, l, r, &beta, c.at, (inc_t)c.left, (inc_t)c.right, next,
+                  blocks.context);
+}
+
+/* The stack of heed_gemm_sum for one tile, its bottom C itself. A product that is added at once goes straight on to
+ * what it is added to: the kernel completes it in registers first, so the bits are the same. */
+static void sum_tile(const loops *p, tile c, size_t rows, size_t columns, real *l, real *r, auxinfo_t *next) {
+    real memory[MOST_LEVELS][MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
+    tile stack[MOST_LEVELS + 1] = {c};
+    for (size_t level = 0; level < MOST_LEVELS; level++)
+        stack[level + 1] = (tile){memory[level], blocks.likes_rows ? blocks.right_width : 1,
+                                  blocks.likes_rows ? 1 : blocks.left_width};
+    size_t height = 0;
+    for (size_t i = 0; i < p->n_parts; i++) {
+        const size_t k = p->parts[i].k;
+        const bool joins = p->parts[i].n_additions > 0;
+        multiply_tile(stack[joins ? height - 1 : height], rows, columns, k, 1, l, r, joins ? 1 : 0, next);
+        height += !joins;
+        for (size_t j = 1; j < p->parts[i].n_additions; j++, height--)
+            add_tile(stack[height - 2], stack[height - 1], rows, columns);
+        l += k * blocks.left_stride;
+        r += k * blocks.right_stride;
+    }
 }
 
 /* Tiles of packed left (from `left` on) and right panels. */
 static void multiply_block(const loops *p, real *left_packed, size_t left, size_t n_left, real *right_packed,
                            size_t right, size_t n_right, size_t k, real beta) {
     auxinfo_t next = {0};
-    real alpha = p->alpha;
     const size_t left_panel = blocks.left_stride * k, right_panel = blocks.right_stride * k;
     for (size_t j = 0; j < n_right; j += blocks.right_width) {
         real *r = right_packed + j / blocks.right_width * right_panel;
@@ -196,9 +244,11 @@ static void multiply_block(const loops *p, real *left_packed, size_t left, size_
             const bool last = i + blocks.left_width >= n_left;
             bli_auxinfo_set_next_a(last ? left_packed : l + left_panel, &next);
             bli_auxinfo_set_next_b(last ? r + right_panel : r, &next);
-            blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, l, r, &beta,
-                          p->c + (left + i) * p->c_left + (right + j) * p->c_right, (inc_t)p->c_left, (inc_t)p->c_right,
-                          &next, blocks.context);
+            const tile c = {p->c + (left + i) * p->c_left + (right + j) * p->c_right, p->c_left, p->c_right};
+            if (p->parts)
+                sum_tile(p, c, rows, columns, l, r, &next);
+            else
+                multiply_tile(c, rows, columns, k, p->alpha, l, r, beta, &next);
         }
     }
 }
@@ -244,6 +294,11 @@ static size_t bound(size_t n, size_t width, size_t index, size_t n_parts) {
     return at < n ? at : n;
 }
 
+bool heedi_blocks_take_parts(size_t k, size_t n_parts) {
+    return k <= blocks.k_block && n_parts <= HEED_GEMM_MOST_PARTS &&
+           blocks.left_width * blocks.right_width <= MOST_TILE;
+}
+
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
     const loops p = kernel_words(task);
     HEED_CHECK(blocks.packed);
@@ -273,6 +328,11 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
 }
 
 void heedi_blocks_close(void) {}
+
+bool heedi_blocks_take_parts(size_t k, size_t n_parts) {
+    (void)k, (void)n_parts;
+    return false;
+}
 
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
     (void)task, (void)n_threads;

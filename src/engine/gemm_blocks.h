@@ -6,10 +6,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "heed/gemm.h"
 #include "heed/real.h"
 #include "heed/status.h"
 
-/* C = alpha A B + beta C with elements (i, j) at i * row + j * column; beta 0 or 1. */
+/* C = alpha A B + beta C with elements (i, j) at i * row + j * column; beta 0 or 1. With parts (alpha 1, beta 0; k
+ * theirs together) the sum of their products, as heed_gemm_sum says. */
 typedef struct heedi_operand {
     const real *at;
     size_t row, column;
@@ -20,12 +22,17 @@ typedef struct heedi_product_task {
     heedi_operand a, b;
     real *c;
     size_t c_row;
+    const heed_gemm_part *parts; /* NULL: none */
+    size_t n_parts;
 } heedi_product_task;
 
 /* Memory to pack into, for n_threads. false in *usable where this BLIS does not offer its micro-kernels this way.
  * Errors: HEED_MEMORY. After bli_init. */
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error);
 void heedi_blocks_close(void);
+
+/* Can a product of k in so many parts be one task? */
+bool heedi_blocks_take_parts(size_t k, size_t n_parts);
 
 /* The product, by n_threads; inside a parallel region of at most that many threads, by the calling one. */
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads);

@@ -44,23 +44,48 @@ static size_t rows_of_whole_grains(const heed_ragged *rows, size_t grain) {
     return heed_grain_row(rows, grain + 1) - first;
 }
 
-/* Small grains share a block: products with a large vocabulary cost almost the same for few rows as for many. */
+/* Sees to it that the losses of a grain are known, and with them the gradient of its logits where they lie. Small
+ * grains share a block: products with a large vocabulary cost almost the same for few rows as for many. */
+static void classify_grain(const walk *w, size_t first_row, size_t grain) {
+    heedi_classifier *classifier = w->classifier;
+    if (first_row < classifier->classified)
+        return;
+    classifier->block_first = first_row;
+    classifier->classified = first_row + rows_of_whole_grains(&w->pass->batch->rows, grain);
+    classify(w, NULL, first_row, classifier->classified - first_row);
+}
+
 static void sum_classifier(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
     const walk *w = context;
-    heedi_classifier *classifier = w->classifier;
+    const heedi_classifier *classifier = w->classifier;
     const size_t width = (size_t)w->pass->config->model.width;
     if (n_rows > HEED_LOSS_BLOCK) {
         classify(w, d[0], first_row, n_rows);
         return;
     }
-    if (first_row >= classifier->classified) {
-        classifier->block_first = first_row;
-        classifier->classified = first_row + rows_of_whole_grains(&w->pass->batch->rows, grain);
-        classify(w, NULL, first_row, classifier->classified - first_row);
-    }
+    classify_grain(w, first_row, grain);
     heed_linear_backward_weight(d[0], NULL, w->y + first_row * width,
                                 classifier->logits + (first_row - classifier->block_first) * classifier->vocab, n_rows,
                                 width, classifier->vocab);
+}
+
+/* The grains of a node, if one block of logits holds them. */
+static bool sum_classifiers(void *context, real *d, size_t first_row, const heed_gemm_part *parts, size_t n_parts,
+                            size_t grain) {
+    const walk *w = context;
+    const heedi_classifier *classifier = w->classifier;
+    const size_t width = (size_t)w->pass->config->model.width;
+    size_t n_rows = 0;
+    for (size_t i = 0; i < n_parts; i++)
+        n_rows += parts[i].k;
+    if (n_rows > HEED_LOSS_BLOCK)
+        return false;
+    classify_grain(w, first_row, grain);
+    return first_row + n_rows <= classifier->classified &&
+           heed_linear_backward_weight_sum(d, w->y + first_row * width,
+                                           classifier->logits +
+                                               (first_row - classifier->block_first) * classifier->vocab,
+                                           parts, n_parts, width, classifier->vocab);
 }
 
 void heedi_classifier_losses(heedi_classifier *classifier, const heedi_pass *pass, const real *y,
@@ -68,7 +93,7 @@ void heedi_classifier_losses(heedi_classifier *classifier, const heedi_pass *pas
     walk w = {classifier, pass, y};
     classifier->classified = 0;
     if (gradient)
-        heed_gradient_sum(gradient, pass->rows, &classifier->tensor, 1, sum_classifier, &w);
+        heed_gradient_sum_matrix(gradient, pass->rows, classifier->tensor, sum_classifier, sum_classifiers, &w);
     else
         classify(&w, NULL, 0, pass->rows->n_rows);
 }

@@ -151,6 +151,7 @@ typedef struct sum {
     size_t n_tensors;
     size_t size[MAX_TENSORS];
     heed_gradient_leaf *leaf;
+    heed_gradient_branch *branch; /* NULL: none */
     void *context;
 } sum;
 
@@ -165,11 +166,41 @@ static void sum_grain(const sum *work, real *const *d, size_t grain) {
             memset(d[t], 0, work->size[t] * sizeof(real));
 }
 
+/* Appends the grains of a node as parts; the last of them closes the node. */
+static void list_parts(const sum *work, size_t first, size_t count, heed_gemm_part *parts, size_t *n_parts) {
+    const size_t local = first - work->gradient->first;
+    if (count == 1) {
+        const size_t n_rows = heed_grain_row(work->rows, local + 1) - heed_grain_row(work->rows, local);
+        parts[(*n_parts)++] = (heed_gemm_part){.k = n_rows};
+        return;
+    }
+    const size_t left = heed_tree_left(count);
+    list_parts(work, first, left, parts, n_parts);
+    list_parts(work, first + left, count - left, parts, n_parts);
+    parts[*n_parts - 1].n_additions++;
+}
+
+/* The whole node at once, if that can be. */
+static bool branch_out(const sum *work, real *d, size_t first, size_t count) {
+    heed_gemm_part parts[HEED_GEMM_MOST_PARTS];
+    size_t n_parts = 0;
+    if (!work->branch || count > HEED_GEMM_MOST_PARTS)
+        return false;
+    list_parts(work, first, count, parts, &n_parts);
+    for (size_t i = 0; i < n_parts; i++)
+        if (parts[i].k == 0)
+            return false;
+    const size_t local = first - work->gradient->first;
+    return work->branch(work->context, d, heed_grain_row(work->rows, local), parts, n_parts, local);
+}
+
 static void sum_node(const sum *work, real *const *d, size_t first, size_t count, real *scratch) {
     if (count == 1) {
         sum_grain(work, d, first);
         return;
     }
+    if (branch_out(work, d[0], first, count))
+        return;
     const size_t left = heed_tree_left(count);
     real *right[MAX_TENSORS] = {scratch};
     for (size_t t = 1; t < work->n_tensors; t++)
@@ -207,11 +238,18 @@ static void report(const heed_gradient *gradient, const size_t *tensors, size_t 
 void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const size_t *tensors, size_t n_tensors,
                        heed_gradient_leaf *leaf, void *context) {
     HEED_CHECK(n_tensors >= 1 && n_tensors <= MAX_TENSORS);
-    sum work = {gradient, rows, n_tensors, {0}, leaf, context};
+    sum work = {gradient, rows, n_tensors, {0}, leaf, NULL, context};
     for (size_t t = 0; t < n_tensors; t++)
         work.size[t] = gradient->params->tensors[tensors[t]].size;
     sum_nodes(&work, tensors);
     report(gradient, tensors, n_tensors);
+}
+
+void heed_gradient_sum_matrix(heed_gradient *gradient, const heed_ragged *rows, size_t tensor, heed_gradient_leaf *leaf,
+                              heed_gradient_branch *branch, void *context) {
+    const sum work = {gradient, rows, 1, {gradient->params->tensors[tensor].size}, leaf, branch, context};
+    sum_nodes(&work, &tensor);
+    report(gradient, &tensor, 1);
 }
 
 /* From the compact array at the table's start to every entry's own place: last entry first, since none moves down. */
@@ -230,7 +268,7 @@ void heed_gradient_sum_entries(heed_gradient *gradient, const heed_ragged *rows,
     const heed_tensor *row = &gradient->params->tensors[tensor];
     const size_t n = row->dims[0], size = row->size / n;
     HEED_CHECK(n_entries <= n && (n_entries == 0 || (size_t)entries[n_entries - 1] < n));
-    const sum work = {gradient, rows, 1, {n_entries * size}, leaf, context};
+    const sum work = {gradient, rows, 1, {n_entries * size}, leaf, NULL, context};
     sum_nodes(&work, &tensor);
     for (size_t i = 0; i < gradient->n_nodes; i++)
         spread(heed_gradient_partial(gradient, i) + row->gradient, n, size, entries, n_entries);

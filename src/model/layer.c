@@ -84,14 +84,34 @@ typedef struct linear_leaf {
     const real *x, *d_y;
 } linear_leaf;
 
-static void sum_linear(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+static void sum_weight(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
     const linear_leaf *leaf = context;
     const heedi_linear *linear = leaf->linear;
     (void)grain;
-    heed_linear_backward_weight(d[0], linear->bias ? d[1] : NULL, leaf->x + first_row * linear->in,
-                                leaf->d_y + first_row * linear->out, n_rows, linear->in, linear->out);
-    for (size_t t = 0; t < linear->n_tensors; t++)
-        memset(d[t], 0, linear->frozen[t] * sizeof(real));
+    heed_linear_backward_weight(d[0], NULL, leaf->x + first_row * linear->in, leaf->d_y + first_row * linear->out,
+                                n_rows, linear->in, linear->out);
+    memset(d[0], 0, linear->frozen[0] * sizeof(real));
+}
+
+static bool sum_weights(void *context, real *d, size_t first_row, const heed_gemm_part *parts, size_t n_parts,
+                        size_t grain) {
+    const linear_leaf *leaf = context;
+    const heedi_linear *linear = leaf->linear;
+    (void)grain;
+    if (!heed_linear_backward_weight_sum(d, leaf->x + first_row * linear->in, leaf->d_y + first_row * linear->out,
+                                         parts, n_parts, linear->in, linear->out))
+        return false;
+    memset(d, 0, linear->frozen[0] * sizeof(real));
+    return true;
+}
+
+static void sum_bias(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
+    const linear_leaf *leaf = context;
+    const heedi_linear *linear = leaf->linear;
+    (void)grain;
+    heed_linear_backward_weight(NULL, d[0], leaf->x + first_row * linear->in, leaf->d_y + first_row * linear->out,
+                                n_rows, linear->in, linear->out);
+    memset(d[0], 0, linear->frozen[1] * sizeof(real));
 }
 
 static void linear_backward(const heedi_pass *pass, const heedi_linear *linear, real *d_x, const real *d_y,
@@ -99,7 +119,9 @@ static void linear_backward(const heedi_pass *pass, const heedi_linear *linear, 
     const heed_ragged *rows = pass->rows;
     linear_leaf leaf = {linear, x, d_y};
     if (pass->gradient)
-        heed_gradient_sum(pass->gradient, rows, linear->tensors, linear->n_tensors, sum_linear, &leaf);
+        heed_gradient_sum_matrix(pass->gradient, rows, linear->tensors[0], sum_weight, sum_weights, &leaf);
+    if (pass->gradient && linear->bias)
+        heed_gradient_sum(pass->gradient, rows, &linear->tensors[1], 1, sum_bias, &leaf);
     heed_linear_backward_input(d_x, d_y, linear->weight, rows->n_rows, linear->in, linear->out, add);
 }
 

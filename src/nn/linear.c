@@ -50,9 +50,9 @@ HEED_MULTIVERSION static void sum_rows(real *sum, const real *x, size_t rows, si
 void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, const real *d_y, size_t rows, size_t in,
                                  size_t out) {
     HEED_IN_STAGE(D_WEIGHT);
-    if (rows == 0)
+    if (rows == 0 && d_weight)
         memset(d_weight, 0, out * in * sizeof *d_weight);
-    else
+    else if (d_weight)
         heed_gemm(true, false, out, in, rows, 1, d_y, out, x, in, 0, d_weight, in);
     if (!d_bias)
         return;
@@ -62,4 +62,10 @@ void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, co
         heedi_share(out, HEEDI_LANES, &from, &to);
         sum_rows(d_bias, d_y, rows, out, from, to);
     }
+}
+
+bool heed_linear_backward_weight_sum(real *d_weight, const real *x, const real *d_y, const heed_gemm_part *parts,
+                                     size_t n_parts, size_t in, size_t out) {
+    HEED_IN_STAGE(D_WEIGHT);
+    return heed_gemm_sum(out, in, parts, n_parts, d_y, out, x, in, d_weight, in);
 }

@@ -254,6 +254,59 @@ static void bits_do_not_depend_on_threads(void **state) {
 
 /* --- bookkeeping ------------------------------------------------------------------------------------------------ */
 
+/* The sum of parts [first, first + count) of a product, each made by itself and added in pairs; marks the additions. */
+static void sum_by_pairs(const product *p, heed_gemm_part *parts, size_t first, size_t count, real *c) {
+    if (count == 1) {
+        size_t k = 0;
+        for (size_t i = 0; i < first; i++)
+            k += parts[i].k;
+        heed_gemm(true, false, p->m, p->n, parts[first].k, 1, p->a + k * p->stride_a, p->stride_a,
+                  p->b + k * p->stride_b, p->stride_b, 0, c, p->stride_c);
+        return;
+    }
+    const size_t left = (count + 1) / 2;
+    real *right = calloc(p->m * p->stride_c, sizeof *right);
+    sum_by_pairs(p, parts, first, left, c);
+    sum_by_pairs(p, parts, first + left, count - left, right);
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++)
+            c[i * p->stride_c + j] += right[i * p->stride_c + j];
+    free(right);
+    parts[first + count - 1].n_additions++;
+}
+
+static void sums_have_the_bits_of_products_that_are_added(void **state) {
+    (void)state;
+    static const size_t sizes[][2] = {{1, 1}, {33, 13}, {64, 96}, {515, 40}};
+    unsigned n_taken = 0;
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        reopen(n_threads);
+        for (size_t n_parts = 1; n_parts <= 11; n_parts++)
+            for (size_t s = 0; s < 4; s++) {
+                heed_gemm_part parts[11] = {{0}};
+                size_t k = 0;
+                for (size_t i = 0; i < n_parts; i++)
+                    k += parts[i].k = 1 + (7 * i + 3 * s) % 23;
+                product p = product_new((size_t[]){sizes[s][0], sizes[s][1], k}, 1, 1, 0);
+                real *apart = calloc(p.m * p.stride_c, sizeof *apart), *sum = calloc(p.m * p.stride_c, sizeof *sum);
+                sum_by_pairs(&p, parts, 0, n_parts, apart);
+                if (heed_gemm_sum(p.m, p.n, parts, n_parts, p.a, p.stride_a, p.b, p.stride_b, sum, p.stride_c)) {
+                    assert_same_bits(&p, sum, apart);
+                    n_taken++;
+                }
+                free(apart);
+                free(sum);
+                product_free(&p);
+            }
+    }
+    print_message("%u of 88 sums made at once\n", n_taken);
+    assert_true(n_taken == 0 || n_taken == 88);
+    heed_gemm_part empty[2] = {{3, 0}, {0, 1}};
+    real x[3] = {1, 2, 3}, y = 5;
+    assert_false(heed_gemm_sum(1, 1, empty, 2, x, 1, x, 1, &y, 1));
+    assert_true(y == 5);
+}
+
 static void operations_are_counted(void **state) {
     (void)state;
     const size_t shape[3] = {3, 2, 4};
@@ -304,6 +357,7 @@ int main(int n_arguments, char **arguments) {
         cmocka_unit_test(bits_do_not_depend_on_the_cut_of_columns),
         cmocka_unit_test(bits_are_the_same_in_parallel_regions),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(sums_have_the_bits_of_products_that_are_added),
         cmocka_unit_test(operations_are_counted),
         cmocka_unit_test(the_named_kernel_runs),
     };

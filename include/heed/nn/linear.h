@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "heed/gemm.h"
 #include "heed/real.h"
 
 /* y = x weight^T + bias; bias may be NULL.
@@ -16,9 +17,14 @@ void heed_linear_forward(real *y, const real *x, const real *weight, const real 
 void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,
                                 bool add);
 
-/* d_weight = d_y^T x, d_bias = sum over rows of d_y in a fixed order; overwrites both; d_bias may be NULL. rows may be
+/* d_weight = d_y^T x, d_bias = sum over rows of d_y in a fixed order; overwrites both; either may be NULL. rows may be
  * 0. */
 void heed_linear_backward_weight(real *d_weight, real *d_bias, const real *x, const real *d_y, size_t rows, size_t in,
                                  size_t out);
+
+/* d_weight = the sum over the parts of the rows of d_y^T x, as heed_gemm_sum says: false, and nothing was done, where
+ * it cannot. */
+bool heed_linear_backward_weight_sum(real *d_weight, const real *x, const real *d_y, const heed_gemm_part *parts,
+                                     size_t n_parts, size_t in, size_t out);
 
 #endif
