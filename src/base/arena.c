@@ -16,8 +16,8 @@ size_t heed_bytes(size_t count, size_t size) {
     return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;
 }
 
-/* Where the kernel has huge pages for those that ask: an arena is touched all over, so that they save all but one in 512
- * page faults. The tail that fills no huge page stays in small ones: nothing is taken that was not asked for. */
+/* Where the kernel has huge pages for those that ask: an arena is touched all over, so that they save all but one in
+ * 512 page faults. The tail that fills no huge page stays in small ones: nothing is taken that was not asked for. */
 enum { HUGE_PAGE = 2 << 20 };
 
 static void *allocate(size_t bytes) {
