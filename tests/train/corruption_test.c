@@ -49,8 +49,10 @@ heed_status __wrap_heed_gradsync_update(heed_gradsync *, real *, double, double,
 heed_status __wrap_heed_gradsync_update(heed_gradsync *sync, real *weights, double scale, double rate, uint64_t step,
                                         heed_error *error) {
     const heed_status status = __real_heed_gradsync_update(sync, weights, scale, rate, step, error);
-    if (fault.where == ON_THE_WAY && comm->rank == fault.rank && step == 3)
+    if (fault.where == ON_THE_WAY && comm->rank == fault.rank && step == 3) {
+        assert_int_equal(heed_gradsync_complete(sync, error), HEED_OK); /* or it would be overwritten yet */
         flip(weights + fault.element);
+    }
     return status;
 }
 
