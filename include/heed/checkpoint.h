@@ -31,6 +31,7 @@ typedef struct heed_checkpoint_state { /* what is beside the arenas */
     bool unfinished;      /* the evaluation that belongs to the step was broken off: it is made when the run goes on */
     double figures[4];    /* then: loss, gradient norm, learning rate and tokens of the step */
     char *config_text;    /* resolved configuration; owned by whoever filled the state */
+    const heed_tokenizer *source_tokenizer; /* to write, where sources have a vocabulary of their own; reading: NULL */
 } heed_checkpoint_state;
 
 /* Arenas of a checkpoint, each params->n_elements long. v is NULL for an optimizer with one moment; m too for none. */

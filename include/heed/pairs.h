@@ -54,6 +54,9 @@ heed_status heed_corpus_of_pairs(heed_corpus **corpus, const heed_tokenizer *sou
 
 typedef enum heed_side { HEED_SOURCE, HEED_TARGET } heed_side;
 
+/* The vocabulary of sources where it is one of their own, else NULL. Cannot fail. */
+const heed_tokenizer *heed_corpus_separate_sources(const heed_corpus *corpus);
+
 /* Whether a corpus is one of pairs. Its tokenizer (heed_corpus_tokenizer) is the target's; that of its sources may be
  * the same (NULL for other corpora). */
 bool heed_corpus_has_pairs(const heed_corpus *corpus);

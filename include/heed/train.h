@@ -11,6 +11,7 @@
 #include "heed/gradsync.h"
 #include "heed/guard.h"
 #include "heed/model.h"
+#include "heed/search.h"
 #include "heed/status.h"
 
 /* Everything that one training step works on. */
@@ -60,6 +61,21 @@ typedef struct heed_evaluation {
  * Collective. */
 heed_status heed_evaluate(heed_comm *comm, const heed_config *config, heed_model *model, heed_batcher *batcher,
                           size_t max_batches, heed_evaluation *found, heed_error *error);
+
+typedef struct heed_answers {          /* of the validation set's sources */
+    double n, exact;                   /* how many, and those that are what was wanted, token for token */
+    double reference_tokens, distance; /* tokens of what was wanted, and edits that lead there from the answers */
+    double characters;                 /* of the texts that were wanted, without white space */
+    double chrf;                       /* of the texts, 0 to 100 (heed/similarity.h) */
+} heed_answers;
+
+/* Answers every source of the validation set (or of its first max_batches batches) by search, and compares with the
+ * target. The model is not for training and was created for rule->beam hypotheses; tokenizer: the targets'. Everything
+ * is counted in whole numbers: the same figures for any number of ranks. Errors: HEED_MEMORY, HEED_IO, HEED_NUMERIC,
+ * HEED_PEER. Collective. */
+heed_status heed_evaluate_answers(heed_comm *comm, heed_model *model, heed_batcher *batcher,
+                                  const heed_tokenizer *tokenizer, const heed_search_rule *rule, size_t max_batches,
+                                  heed_answers *found, heed_error *error);
 
 /* The same with shuffled context: the prediction of every scored row r is made once more by itself, from rows 0 .. r -
  * 1 in a random order and the row r at its place, so that the model sees which tokens there are, and the present one,

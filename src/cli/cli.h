@@ -116,9 +116,9 @@ void heedi_progress_end(heedi_progress *progress);
 typedef struct heedi_model {
     char path[HEED_PATH_MAX]; /* of the checkpoint */
     heed_checkpoint_state state;
-    heed_config config; /* resolved */
-    heed_tokenizer *tokenizer;
-    heed_model *model; /* with its weights; not for training */
+    heed_config config;                           /* resolved */
+    heed_tokenizer *tokenizer, *source_tokenizer; /* the latter NULL unless sources have their own vocabulary */
+    heed_model *model;                            /* with its weights; not for training */
 } heedi_model;
 
 /* Starts BLIS and OpenMP: the lowest instruction-set level among the ranks, and threads a rank (0: OMP_NUM_THREADS, or
@@ -135,7 +135,7 @@ heed_status heedi_find_checkpoint(const char *place, char *path, heed_error *err
 heed_status heedi_model_describe(heedi_model *loaded, const char *place, heed_error *error);
 heed_status heedi_model_read_tokenizer(heedi_model *loaded, heed_error *error); /* path is known */
 heed_status heedi_model_read_weights(heedi_model *loaded, heed_error *error);
-heed_status heedi_model_open(heedi_model *loaded, const char *place, heed_error *error);
+heed_status heedi_model_open(heedi_model *loaded, const char *place, size_t n_hypotheses, heed_error *error);
 void heedi_model_close(heedi_model *loaded);
 
 /* A run's folder, by the path of one of its checkpoints: "runs/whale/checkpoints/step-1.h5" -> "runs/whale". */
@@ -147,17 +147,28 @@ typedef struct heedi_subject {
     heedi_model loaded; /* describe: rank 0 alone; model: all ranks */
     heed_config config; /* all ranks */
     uint64_t vocab;
-    char data[HEED_PATH_MAX]; /* the token store, or a text */
-    bool is_text, is_task, from_run;
+    char data[HEED_PATH_MAX]; /* the token store, a text, or a file of pairs */
+    bool is_text, is_pairs, is_task, from_run;
     heed_corpus *corpus;
     heed_batcher *batcher;
 } heedi_subject;
 
-/* The model of a checkpoint or run, and its validation data, or what takes its place: a token store or a text (or NULL,
- * both). batch, grain: how it is dealt over the ranks (0: as in training). Errors: those of what is opened. Ownership:
- * close, after a failure too. Collective. */
-heed_status heedi_subject_open(heedi_subject *subject, heed_comm *comm, const char *place, const char *store,
-                               const char *text, size_t batch, size_t grain, heed_error *error);
+/* What to open: the model of a checkpoint or run, and its validation data, or what takes its place (one of the three,
+ * or none). batch, grain: how it is dealt over the ranks (0: as in training). */
+typedef struct heedi_wanted {
+    const char *place, *store, *text, *pairs;
+    size_t batch, grain;
+    size_t n_hypotheses; /* to decode side by side (0: 1) */
+} heedi_wanted;
+
+/* Errors: those of what is opened. Ownership: close, after a failure too. Collective. */
+heed_status heedi_subject_open(heedi_subject *subject, heed_comm *comm, const heedi_wanted *wanted, heed_error *error);
 void heedi_subject_close(heedi_subject *subject);
+
+/* Answers each source, or each line of standard input when there are none, with an encoder-decoder that was opened for
+ * `beam` hypotheses; one line on standard output each. Errors: HEED_DATA (a source that the vocabulary does not know,
+ * or that is too long), HEED_NUMERIC, HEED_MEMORY, HEED_IO. Not collective. */
+heed_status heedi_answer(heedi_model *loaded, char *const *sources, int n_sources, size_t beam, double length_penalty,
+                         heed_error *error);
 
 #endif

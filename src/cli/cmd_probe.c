@@ -96,8 +96,12 @@ static heed_status probe(heedi_subject *subject, heed_comm *comm, const request 
     if (comm->size > HEED_PROBE_RANKS)
         return heed_fail(error, HEED_USAGE, "probe: at most %d ranks can share the work, these are %d",
                          HEED_PROBE_RANKS, comm->size);
-    if (heedi_subject_open(subject, comm, asked->place, asked->store, asked->text, HEED_PROBE_BATCH, HEED_PROBE_GRAIN,
-                           error) != HEED_OK)
+    const heedi_wanted wanted = {.place = asked->place,
+                                 .store = asked->store,
+                                 .text = asked->text,
+                                 .batch = HEED_PROBE_BATCH,
+                                 .grain = HEED_PROBE_GRAIN};
+    if (heedi_subject_open(subject, comm, &wanted, error) != HEED_OK)
         return error->status;
     const heed_probe_subject what = {.config = &subject->config,
                                      .model = subject->loaded.model,

@@ -60,7 +60,9 @@ heed_status heedi_model_read_tokenizer(heedi_model *loaded, heed_error *error) {
     heed_store *store = NULL;
     if (heed_store_open(&store, loaded->path, false, error) != HEED_OK)
         return error->status;
-    heed_tokenizer_read(&loaded->tokenizer, store, "/tokenizer", error);
+    if (heed_tokenizer_read(&loaded->tokenizer, store, "/tokenizer", error) == HEED_OK &&
+        heed_store_has(store, "/source_tokenizer/first"))
+        heed_tokenizer_read(&loaded->source_tokenizer, store, "/source_tokenizer", error);
     heed_store_close(store);
     return error->status;
 }
@@ -95,12 +97,16 @@ heed_status heedi_open_engines(heed_comm *comm, int64_t threads, heed_error *err
     return comm ? heed_comm_agree(comm, error) : error->status;
 }
 
-heed_status heedi_model_open(heedi_model *loaded, const char *place, heed_error *error) {
+heed_status heedi_model_open(heedi_model *loaded, const char *place, size_t n_hypotheses, heed_error *error) {
     if (heedi_model_describe(loaded, place, error) == HEED_OK && heedi_open_engines(NULL, 0, error) == HEED_OK) {
+        const heed_tokenizer *source = loaded->source_tokenizer;
+        const bool source_is_read = loaded->config.model.kind == HEED_ENCODER_DECODER;
         const heed_model_shape shape = {.vocab = heed_tokenizer_vocab(loaded->tokenizer),
+                                        .source_vocab = source ? heed_tokenizer_vocab(source) : 0,
                                         .max_rows = (size_t)loaded->config.model.time,
                                         .max_source_rows = (size_t)loaded->config.model.time,
-                                        .max_sequences = 1};
+                                        .max_sequences = 1,
+                                        .max_hypotheses = source_is_read ? n_hypotheses : 1};
         if (heed_model_create(&loaded->model, &loaded->config, &shape, error) == HEED_OK)
             heedi_model_read_weights(loaded, error);
     }
@@ -114,6 +120,7 @@ void heedi_model_close(heedi_model *loaded) {
         heed_model_destroy(loaded->model);
     if (loaded->tokenizer)
         heed_tokenizer_destroy(loaded->tokenizer);
+    heed_tokenizer_destroy(loaded->source_tokenizer);
     heed_checkpoint_state_reset(&loaded->state);
     *loaded = (heedi_model){0};
 }

@@ -39,41 +39,37 @@ static heed_status find_store(heedi_subject *subject, const char *store, heed_er
 
 /* Token numbers mean something only by the tokenizer that they were made with. */
 static heed_status compare_tokenizers(const heedi_subject *subject, heed_error *error) {
-    const heed_tokenizer *ours = subject->loaded.tokenizer, *theirs = heed_corpus_tokenizer(subject->corpus);
-    bool same = heed_tokenizer_vocab(ours) == heed_tokenizer_vocab(theirs);
-    for (size_t i = 0; same && i < heed_tokenizer_vocab(ours); i++) {
-        size_t n_ours, n_theirs;
-        const char *a = heed_tokenizer_piece(ours, (int32_t)i, &n_ours);
-        const char *b = heed_tokenizer_piece(theirs, (int32_t)i, &n_theirs);
-        same = n_ours == n_theirs && memcmp(a, b, n_ours) == 0;
-    }
-    if (same)
+    const heed_tokenizer *ours = subject->loaded.source_tokenizer;
+    const heed_tokenizer *theirs = heed_corpus_separate_sources(subject->corpus);
+    const bool same_sources = ours && theirs ? heed_tokenizer_same(ours, theirs) : !ours && !theirs;
+    if (same_sources && heed_tokenizer_same(subject->loaded.tokenizer, heed_corpus_tokenizer(subject->corpus)))
         return HEED_OK;
     heed_fail(error, HEED_DATA, "%s: was made with another vocabulary than %s", subject->data, subject->loaded.path);
     return heed_hint(error, "--text FILE evaluates on a text file with the model's own vocabulary");
 }
 
 /* What rank 0 found out and all need to know. */
-static heed_status share(heedi_subject *subject, const char *place, const char *store, const char *text,
-                         heed_error *error) {
-    if (subject->comm->rank == 0 && heedi_model_describe(&subject->loaded, place, error) == HEED_OK) {
+static heed_status share(heedi_subject *subject, const heedi_wanted *wanted, heed_error *error) {
+    const char *file = wanted->text ? wanted->text : wanted->pairs;
+    if (subject->comm->rank == 0 && heedi_model_describe(&subject->loaded, wanted->place, error) == HEED_OK) {
         subject->config = subject->loaded.config;
         subject->vocab = heed_tokenizer_vocab(subject->loaded.tokenizer);
-        if (text)
-            snprintf(subject->data, sizeof subject->data, "%s", text);
-        else if (!store && subject->config.data.task != HEED_NO_TASK)
+        if (file)
+            snprintf(subject->data, sizeof subject->data, "%s", file);
+        else if (!wanted->store && subject->config.data.task != HEED_NO_TASK)
             snprintf(subject->data, sizeof subject->data, "its generated task");
         else
-            find_store(subject, store, error);
+            find_store(subject, wanted->store, error);
     }
-    subject->is_text = text != NULL;
-    subject->from_run = !store && !text;
+    subject->is_text = wanted->text != NULL;
+    subject->is_pairs = wanted->pairs != NULL;
+    subject->from_run = !wanted->store && !file;
     if (heed_comm_agree(subject->comm, error) != HEED_OK ||
         heed_comm_broadcast(subject->comm, subject->loaded.path, sizeof subject->loaded.path, 0, error) != HEED_OK ||
         heed_comm_broadcast(subject->comm, &subject->config, sizeof subject->config, 0, error) != HEED_OK ||
         heed_comm_broadcast(subject->comm, &subject->vocab, sizeof subject->vocab, 0, error) != HEED_OK)
         return error->status;
-    subject->is_task = !store && !text && subject->config.data.task != HEED_NO_TASK;
+    subject->is_task = subject->from_run && subject->config.data.task != HEED_NO_TASK;
     return heed_comm_broadcast(subject->comm, subject->data, sizeof subject->data, 0, error);
 }
 
@@ -89,10 +85,12 @@ static heed_status make_batcher(heedi_subject *subject, size_t batch, size_t gra
     return status == HEED_OK ? heed_batcher_check(subject->batcher, &subject->config, error) : status;
 }
 
-static heed_status make_model(heedi_subject *subject, size_t batch, size_t grain, heed_error *error) {
+static heed_status make_model(heedi_subject *subject, size_t batch, size_t grain, size_t n_hypotheses,
+                              heed_error *error) {
     const size_t n_grains = batch / grain, rank = (size_t)subject->comm->rank, size = (size_t)subject->comm->size;
     const size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
     const heed_model_shape shape = {.vocab = (size_t)subject->vocab,
+                                    .max_hypotheses = n_hypotheses,
                                     .source_vocab = heed_corpus_source_vocab(subject->corpus),
                                     .max_rows = n_sequences * (size_t)subject->config.model.time,
                                     .max_source_rows = n_sequences * heed_batcher_source_time(subject->batcher),
@@ -107,7 +105,13 @@ static heed_status open_corpus(heedi_subject *subject, heed_error *error) {
         const heed_task_settings settings = heed_task_settings_of(&subject->config);
         return heed_corpus_of_task(&subject->corpus, &settings, error);
     }
-    if (!subject->is_text) {
+    if (subject->is_pairs) {
+        const heedi_model *loaded = &subject->loaded;
+        if (knows_tokenizer || heedi_model_read_tokenizer(&subject->loaded, error) == HEED_OK)
+            heed_corpus_of_pairs(&subject->corpus,
+                                 loaded->source_tokenizer ? loaded->source_tokenizer : loaded->tokenizer,
+                                 loaded->tokenizer, subject->data, error);
+    } else if (!subject->is_text) {
         if (heed_corpus_open(&subject->corpus, subject->data, error) == HEED_OK && knows_tokenizer)
             compare_tokenizers(subject, error);
     } else if (knows_tokenizer || heedi_model_read_tokenizer(&subject->loaded, error) == HEED_OK) {
@@ -121,11 +125,11 @@ static heed_status open_corpus(heedi_subject *subject, heed_error *error) {
 }
 
 /* Each rank reads the tokens that it needs; the weights come from rank 0. */
-static heed_status make_ready(heedi_subject *subject, size_t batch, size_t grain, heed_error *error) {
-    batch = batch ? batch : (size_t)subject->config.train.batch;
-    grain = grain ? grain : (size_t)subject->config.train.grain;
+static heed_status make_ready(heedi_subject *subject, const heedi_wanted *wanted, heed_error *error) {
+    const size_t batch = wanted->batch ? wanted->batch : (size_t)subject->config.train.batch;
+    const size_t grain = wanted->grain ? wanted->grain : (size_t)subject->config.train.grain;
     if (open_corpus(subject, error) == HEED_OK && make_batcher(subject, batch, grain, error) == HEED_OK &&
-        make_model(subject, batch, grain, error) == HEED_OK && subject->comm->rank == 0)
+        make_model(subject, batch, grain, wanted->n_hypotheses, error) == HEED_OK && subject->comm->rank == 0)
         heedi_model_read_weights(&subject->loaded, error);
     if (heed_comm_agree(subject->comm, error) != HEED_OK)
         return error->status;
@@ -136,13 +140,12 @@ static heed_status make_ready(heedi_subject *subject, size_t batch, size_t grain
                                heed_model_params(subject->loaded.model)->n_elements * sizeof(real), 0, error);
 }
 
-heed_status heedi_subject_open(heedi_subject *subject, heed_comm *comm, const char *place, const char *store,
-                               const char *text, size_t batch, size_t grain, heed_error *error) {
+heed_status heedi_subject_open(heedi_subject *subject, heed_comm *comm, const heedi_wanted *wanted, heed_error *error) {
     *subject = (heedi_subject){.comm = comm};
-    if (share(subject, place, store, text, error) != HEED_OK ||
+    if (share(subject, wanted, error) != HEED_OK ||
         heedi_open_engines(comm, subject->config.train.threads, error) != HEED_OK)
         return error->status;
-    return make_ready(subject, batch, grain, error);
+    return make_ready(subject, wanted, error);
 }
 
 void heedi_subject_close(heedi_subject *subject) {

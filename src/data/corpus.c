@@ -245,8 +245,13 @@ const heed_tokenizer *heed_corpus_source_tokenizer(const heed_corpus *corpus) {
 }
 
 size_t heed_corpus_source_vocab(const heed_corpus *corpus) {
+    const heed_tokenizer *source = heed_corpus_separate_sources(corpus);
+    return source ? heed_tokenizer_vocab(source) : 0;
+}
+
+const heed_tokenizer *heed_corpus_separate_sources(const heed_corpus *corpus) {
     const heed_tokenizer *source = heed_corpus_source_tokenizer(corpus);
-    return source && source != heed_corpus_tokenizer(corpus) ? heed_tokenizer_vocab(source) : 0;
+    return source == heed_corpus_tokenizer(corpus) ? NULL : source;
 }
 
 size_t heed_corpus_pairs(const heed_corpus *corpus, heed_split split) {

@@ -69,13 +69,12 @@ static heed_status open_side(heedi_pairs *p, heed_split split, heed_side side, h
 }
 
 /* Without them no sequence begins and none ends. */
-static heed_status check_marks(const heedi_pairs *p, heed_error *error) {
+static heed_status check_marks(const heedi_pairs *p, const char *name, heed_error *error) {
     for (heed_side side = HEED_SOURCE; side <= HEED_TARGET; side++)
         if (heed_tokenizer_mark(p->tokenizer[side], HEED_MARK_BEGIN) < 0 ||
             heed_tokenizer_mark(p->tokenizer[side], HEED_MARK_END) < 0)
             return heed_fail(error, HEED_DATA,
-                             "%s: a vocabulary without the marks " HEED_MARK_BEGIN " and " HEED_MARK_END,
-                             heed_store_path(p->store));
+                             "%s: a vocabulary without the marks " HEED_MARK_BEGIN " and " HEED_MARK_END, name);
     return HEED_OK;
 }
 
@@ -85,7 +84,7 @@ heed_status heedi_pairs_open(heedi_pairs **pairs, heed_store *store, const heed_
     if (!p)
         return heed_fail(error, HEED_MEMORY, "%s: out of memory", heed_store_path(store));
     *p = (heedi_pairs){.store = store, .tokenizer = {source_tokenizer, target_tokenizer}};
-    heed_status status = check_marks(p, error);
+    heed_status status = check_marks(p, heed_store_path(store), error);
     for (heed_split split = HEED_TRAIN; split <= HEED_VALID; split++)
         for (heed_side side = HEED_SOURCE; side <= HEED_TARGET && status == HEED_OK; side++)
             status = open_side(p, split, side, error);
@@ -119,7 +118,10 @@ heed_status heedi_pairs_of_file(heedi_pairs **pairs, const char *path, const hee
     if (!p)
         return heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
     *p = (heedi_pairs){.tokenizer = {source_tokenizer, target_tokenizer}};
-    heed_status status = heedi_pair_list_read(&list, &path, 1, error);
+    heed_status status = check_marks(p, path, error);
+    if (status != HEED_OK)
+        return status;
+    status = heedi_pair_list_read(&list, &path, 1, error);
     for (heed_side side = HEED_SOURCE; side <= HEED_TARGET && status == HEED_OK; side++)
         status = encode_side(p, &list, side, error);
     if (status == HEED_OK) {

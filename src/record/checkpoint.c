@@ -86,6 +86,8 @@ heed_status heed_checkpoint_write(const char *folder, const heed_checkpoint_stat
     status = write_state(store, state, error);
     if (status == HEED_OK)
         status = heed_tokenizer_write(tokenizer, store, "/tokenizer", error);
+    if (status == HEED_OK && state->source_tokenizer)
+        status = heed_tokenizer_write(state->source_tokenizer, store, "/source_tokenizer", error);
     for (int i = 0; i < 3 && status == HEED_OK; i++)
         status = write_arena(store, arenas->params, &rows[i], error);
     if (status == HEED_OK)

@@ -63,26 +63,11 @@ heed_status heedi_data_prepare(heedi_run *run, heed_error *error) {
     return prepare(config, path, file, error);
 }
 
-/* A store may hold what this kind of model cannot learn from. */
-static heed_status check_kind(const heedi_run *run, const char *name, heed_error *error) {
-    const bool has_pairs = heed_corpus_has_pairs(run->corpus), is_decoder = run->config->model.kind == HEED_DECODER;
-    if (has_pairs && is_decoder) {
-        heed_fail(error, HEED_CONFIG, "model.kind = decoder: %s holds pairs, and a decoder reads no source", name);
-        return heed_hint(error, "try model.kind=encoder_decoder");
-    }
-    if (has_pairs || is_decoder)
-        return HEED_OK;
-    heed_fail(error, HEED_CONFIG, "model.kind = encoder_decoder: %s holds a text, without sources", name);
-    return heed_hint(error, "try model.kind=decoder, or a store made by heed prepare --pairs");
-}
-
 /* name: what messages call it. */
 static heed_status open_corpus(heedi_run *run, char name[HEED_PATH_MAX], heed_error *error) {
     if (run->config->data.task == HEED_NO_TASK) {
-        heed_status status = store_path(run->config, name, error);
-        if (status == HEED_OK)
-            status = heed_corpus_open(&run->corpus, name, error);
-        return status == HEED_OK ? check_kind(run, name, error) : status;
+        const heed_status status = store_path(run->config, name, error);
+        return status == HEED_OK ? heed_corpus_open(&run->corpus, name, error) : status;
     }
     const heed_task_settings settings = heed_task_settings_of(run->config);
     const heed_status status = heed_corpus_of_task(&run->corpus, &settings, error);

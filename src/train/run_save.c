@@ -2,6 +2,7 @@
 
 #include "heed/log.h"
 #include "heed/optimizer.h"
+#include "heed/pairs.h"
 #include "heed/stage.h"
 #include "heed/watchdog.h"
 #include "train/run.h"
@@ -80,6 +81,7 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     run->save_seconds = heed_seconds() - start;
     run->state.step = run->trainer.step;
     run->state.guard = run->trainer.guard;
+    run->state.source_tokenizer = heed_corpus_separate_sources(run->corpus);
     /* a checkpoint without its logs and figures would leave a gap in the run that goes on from it */
     heed_status started = heedi_look_finish(run, &failed);
     if (started == HEED_OK)

@@ -55,7 +55,7 @@ class Prepare(Case):
         self.expect_fault(self.prepare("--pairs", "--joint", "--source-tokenizer", "byte", "sounds.tsv", "-f"), 78,
                           "data.joint = yes: a joint vocabulary cuts both sides in one way")
         self.expect_fault(train(fresh("deaf"), "data.text=", "data.store=prepare/sounds.h5"), 78,
-                          "model.kind = decoder: prepare/sounds.h5 holds pairs, and a decoder reads no source")
+                          "model.kind = decoder: the data comes in pairs of source and target")
         self.expect_fault(train(fresh("deaf"), "data.text=", "data.pairs=prepare/sounds.tsv"), 78,
                           "a decoder reads no source")
 

@@ -28,12 +28,12 @@ class Result:
         self.said = [line for line in self.err.splitlines() if line.startswith("heed:")]
 
 
-def heed(*arguments, ranks=0, env=None, cwd=None, stdout=subprocess.PIPE, timeout=120):
-    """ranks 0: without mpirun."""
+def heed(*arguments, ranks=0, env=None, cwd=None, stdin=b"", stdout=subprocess.PIPE, timeout=120):
+    """ranks 0: without mpirun. stdin: the bytes that standard input holds."""
     command = [HEED, *arguments]
     if ranks:
         command = MPIRUN + [str(ranks)] + command
-    process = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=cwd,
+    process = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, input=stdin, cwd=cwd,
                              env={**os.environ, **(env or {})}, timeout=timeout)
     if process.stdout is None:
         process.stdout = b""

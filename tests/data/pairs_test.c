@@ -254,6 +254,12 @@ static void pairs_in_memory_are_those_of_the_file(void **state) {
     assert_string_equal(last, "word 11");
     free(last);
     heed_corpus_close(memory);
+    heed_tokenizer *unmarked;
+    ok(heed_tokenizer_learn(&unmarked, HEED_TOKENIZER_BYTE, "bytes", "a", 1, &error), &error);
+    assert_int_equal(heed_corpus_of_pairs(&memory, unmarked, unmarked, "stored.tsv", &error), HEED_DATA);
+    assert_string_equal(error.message, "stored.tsv: a vocabulary without the marks <s> and </s>");
+    heed_tokenizer_destroy(unmarked);
+    error = (heed_error)HEED_ERROR_INIT;
     write_text("foreign.tsv", "word 1\t\xC3\xA9\n");
     assert_int_equal(heed_corpus_of_pairs(&memory, source, target, "foreign.tsv", &error), HEED_DATA);
     assert_null(memory);
