@@ -100,7 +100,7 @@ function sayHeads(run) {
 function sayProbe(run) {
   const loss = stored(run.probe, "window_loss"), at = stored(run.probe, "window"), full = stored(run.probe, "loss");
   if (!loss || !full || !Number.isFinite(loss[0])) return "";
-  let text = `With only ${plural(at[0], "token")} visible the loss is ${number(loss[0], 4)}, with all ${number(full[0], 4)}: the context is worth ${number(loss[0] - full[0])} nats a token to this model. `;
+  let text = `With only ${plural(at[0], "token")} visible the loss is ${number(loss[0], 4)}, with all ${number(full[0], 4)}: to take the rest of the context away costs this trained model ${number(loss[0] - full[0])} nats a token, which may be more than the context is worth to one that was trained without it. `;
   const zero = stored(run.probe, "ablate_zero"), error = stored(run.probe, "ablate_zero_error");
   if (zero) {
     const [, sites, heads] = shapeOf(run.probe, "ablate_zero"), n = sites * heads;
