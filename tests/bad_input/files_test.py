@@ -61,7 +61,7 @@ REFUSED = [
     (["model.hidden=1048576", "model.width=1048576", "model.heads=1"], 71, r"cannot get .* of memory"),
     (["train.batch=1048576", "train.grain=1048576", "model.width=65536"], (71, 78), r"."),
     (["train.optimizer=sgd", "train.peak_lr=1000", "train.clip=0", "train.schedule=constant", "train.warmup=0"], 80,
-     r"step \d+: loss = .*: training diverged"),
+     r"step \d+: loss = .*, gradient norm = .*: on rank \d+ on \S+ the gradient of \S+, element \d+, is .* \(training diverged\?"),
 ]
 
 
