@@ -242,27 +242,35 @@ static size_t block_sum_bytes(const heed_params *params) {
     return heed_bytes(params->n_elements / HEED_BLOCK, sizeof(double));
 }
 
+static size_t digest_bytes(const heedi_plan *plan) {
+    return heed_bytes(heed_bytes(plan->n_buckets, (size_t)plan->size), sizeof(uint64_t));
+}
+
+/* All of the arena but the moments. */
+static size_t buffer_bytes(const heedi_plan *plan, const heed_params *params) {
+    const size_t size = (size_t)plan->size;
+    return heed_aligned(plan->received_bytes) + heed_aligned(block_sum_bytes(params)) +
+           heed_aligned(tree_bytes(plan->n_grains)) + heed_aligned(digest_bytes(plan)) +
+           heed_aligned(2 * size * sizeof(double)) + heed_aligned(size);
+}
+
 static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     const heedi_plan *plan = &sync->plan;
     const size_t n_moments = (size_t)heed_optimizer_moments(sync->config);
     const size_t moment_bytes = heed_bytes(plan->own_elements, sizeof(real));
     sync->n_levels = levels_of(plan->n_grains);
     sync->n_threads = omp_get_max_threads();
-    const size_t block_bytes = block_sum_bytes(sync->params), scratch_bytes = tree_bytes(plan->n_grains);
     const size_t size = (size_t)plan->size;
-    const size_t digest_bytes = heed_bytes(heed_bytes(plan->n_buckets, size), sizeof *sync->digests);
-    const size_t bytes = n_moments * heed_aligned(moment_bytes) + heed_aligned(plan->received_bytes) +
-                         heed_aligned(block_bytes) + heed_aligned(scratch_bytes) + heed_aligned(digest_bytes) +
-                         heed_aligned(2 * size * sizeof *sync->per_rank) + heed_aligned(size);
+    const size_t bytes = n_moments * heed_aligned(moment_bytes) + buffer_bytes(plan, sync->params);
     const heed_status status = heed_arena_init(&sync->arena, bytes, "optimizer and gradient exchange", error);
     if (status != HEED_OK)
         return status;
     sync->m = n_moments > 0 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
     sync->v = n_moments > 1 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
     sync->received = heed_arena_take(&sync->arena, plan->received_bytes);
-    sync->block_sum = heed_arena_take(&sync->arena, block_bytes);
-    sync->scratch = heed_arena_take(&sync->arena, scratch_bytes);
-    sync->digests = heed_arena_take(&sync->arena, digest_bytes);
+    sync->block_sum = heed_arena_take(&sync->arena, block_sum_bytes(sync->params));
+    sync->scratch = heed_arena_take(&sync->arena, tree_bytes(plan->n_grains));
+    sync->digests = heed_arena_take(&sync->arena, digest_bytes(plan));
     sync->per_rank = heed_arena_take(&sync->arena, 2 * size * sizeof *sync->per_rank);
     sync->differs_here = heed_arena_take(&sync->arena, size);
     sync->exchanges = calloc(plan->n_buckets * plan->n_waves, sizeof *sync->exchanges);
@@ -327,8 +335,7 @@ heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *
                                      .own_elements = plan.own_elements,
                                      .received_bytes = plan.received_bytes};
         view->memory.moments = (size_t)heed_optimizer_moments(config) * heed_aligned(plan.own_elements * sizeof(real));
-        view->memory.buffers = heed_aligned(plan.received_bytes) + heed_aligned(block_sum_bytes(params)) +
-                               heed_aligned(tree_bytes(n_grains));
+        view->memory.buffers = buffer_bytes(&plan, params);
         view->memory.gradients = heed_gradient_planned_bytes(params, plan.first_grain, plan.own_grains, n_grains);
         for (size_t b = 0; b < plan.n_buckets; b++)
             for (size_t wave = 0; wave < plan.own_partials; wave++)

@@ -158,13 +158,13 @@ class GoingOn(Case):
         with open(f"{run}.err") as err:
             return status, err.read()
 
-    def check_stop(self, run, status, said):
+    def check_stop(self, run, status, said, *more):
         self.assertEqual(status, 75, said)
         ours = [line for line in said.splitlines() if line.startswith("heed:")]
         self.assertRegex(ours[-1], r"^heed: .*stopped.*step")
         steps = len(metrics(run))
         self.assertGreater(steps, 0)
-        result = self.expect_success(heed("train", run, f"train.steps={steps + 5}"))
+        result = self.expect_success(heed("train", run, f"train.steps={steps + 5}", *more))
         self.assertRegex(result.err, rf"going on from .*step-{steps:08d}\.h5")
         self.assertEqual([line["step"] for line in metrics(run)], list(range(1, steps + 6)))
 
@@ -195,7 +195,7 @@ class GoingOn(Case):
             self.assertRegex(result.err, r"stopped in time \(train.walltime\) after step")
         fresh("timed")  # no time at all: one step at least, so that a job that is queued again comes to its end
         result = heed(*run, "train.walltime=0.01")
-        self.check_stop("timed", result.status, result.err)
+        self.check_stop("timed", result.status, result.err, "train.walltime=0")
         self.assertEqual(len(metrics("timed")), 6)
 
     def test_stopped_under_mpirun(self):
