@@ -28,6 +28,8 @@ typedef struct heed_watchdog heed_watchdog;
  * Without mpirun: one rank. Errors: HEED_PEER, after which MPI still runs, since the others may be elsewhere: only
  * heed_comm_abort(NULL, ...) may follow. Ownership: heed_comm_close, which ends MPI. Collective. */
 heed_status heed_comm_open(heed_comm **comm, heed_error *error);
+
+/* Where MPI fails to end, this rank says so and ends all. Collective. */
 void heed_comm_close(heed_comm *comm);
 
 /* A communicator of the first n_ranks ranks, in the same order, beside the whole one; *part is NULL on the others.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "heed/arena.h"
+#include "heed/log.h"
 #include "heed/watchdog.h"
 
 size_t heedi_comm_most_bytes = (size_t)1 << 30;
@@ -196,8 +197,10 @@ void heed_comm_close(heed_comm *comm) {
     }
     if (engine->all != MPI_COMM_NULL)
         MPI_Comm_free(&engine->all);
-    if (engine->ends_mpi)
-        MPI_Finalize();
+    if (engine->ends_mpi && MPI_Finalize() != MPI_SUCCESS) { /* mpirun alone would say a status of its own */
+        heed_say(HEED_ERROR, "MPI failed to end, after all was done");
+        heed_comm_abort(NULL, heed_status_exit(HEED_PEER));
+    }
     free(engine->counts);
     free(engine->displacements);
     free(engine);

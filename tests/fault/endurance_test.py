@@ -25,6 +25,8 @@ def look():
             handles = len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
         except OSError:
             return None
+        if "VmRSS:" not in status:  # it is about to end
+            return None
         state[rank] = (int(status.split("VmRSS:")[1].split()[0]), handles)
     return state if len(state) == 2 else None
 
