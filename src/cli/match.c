@@ -35,6 +35,7 @@ static int add_build_id(struct dl_phdr_info *object, size_t bytes, void *context
         const ElfW(Phdr) *part = &object->dlpi_phdr[i];
         if (part->p_type != PT_NOTE)
             continue;
+        /* The loader tells addresses as numbers. NOLINTNEXTLINE(performance-no-int-to-ptr) */
         const unsigned char *at = (const unsigned char *)object->dlpi_addr + part->p_vaddr, *end = at + part->p_memsz;
         while (at + sizeof(ElfW(Nhdr)) < end) {
             ElfW(Nhdr) note;

@@ -212,10 +212,10 @@ static void multiply_tile(tile c, size_t rows, size_t columns, size_t k, real al
 /* The stack of heed_gemm_sum for one tile, its bottom C itself. A product that is added at once goes straight on to
  * what it is added to: the kernel completes it in registers first, so the bits are the same. */
 static void sum_tile(const loops *p, tile c, size_t rows, size_t columns, real *l, real *r, auxinfo_t *next) {
-    real memory[MOST_LEVELS][MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
+    real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
     tile stack[MOST_LEVELS + 1] = {c};
     for (size_t level = 0; level < MOST_LEVELS; level++)
-        stack[level + 1] = (tile){memory[level], blocks.likes_rows ? blocks.right_width : 1,
+        stack[level + 1] = (tile){&memory[level * MOST_TILE], blocks.likes_rows ? blocks.right_width : 1,
                                   blocks.likes_rows ? 1 : blocks.left_width};
     size_t height = 0;
     for (size_t i = 0; i < p->n_parts; i++) {

@@ -62,10 +62,11 @@ void heed_search_destroy(heed_search *search) {
 
 /* log sum exp of logits, in double. */
 static double log_total(const real *logits, size_t n) {
-    double greatest = -INFINITY, sum = 0;
-    for (size_t v = 0; v < n; v++)
+    double greatest = (double)logits[0];
+    for (size_t v = 1; v < n; v++)
         greatest = (double)logits[v] > greatest ? (double)logits[v] : greatest;
-    for (size_t v = 0; v < n; v++)
+    double sum = exp((double)logits[0] - greatest);
+    for (size_t v = 1; v < n; v++)
         sum += exp((double)logits[v] - greatest);
     return greatest + log(sum);
 }

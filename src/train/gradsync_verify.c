@@ -116,7 +116,7 @@ void heed_gradsync_verify(heed_gradsync *sync, const real *weights, heed_error *
     size_t changed = n_pieces;
 #pragma omp parallel for schedule(dynamic) num_threads(sync->n_threads) reduction(min : changed)
     for (size_t i = 0; i < n_pieces; i++)
-        if (piece_digest(sync, weights, i / size, i % size) != sync->digests[i] && i < changed)
+        if (i < changed && piece_digest(sync, weights, i / size, i % size) != sync->digests[i])
             changed = i;
     sync->moments_changed = moment_digest(sync) != sync->moment_digest;
     if (changed < n_pieces) {
