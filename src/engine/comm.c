@@ -104,10 +104,22 @@ static heed_status check_launcher(int size, heed_error *error) {
     return heed_hint(error, "use the mpirun of the MPI that heed was built with, or srun --mpi=pmix");
 }
 
+/* A process that no launcher started has nobody to talk to. Open MPI would start a daemon beside it, in case it spawns
+ * ranks later, and look for a network: half of the time of a short command. What the user has set stays. */
+static void start_alone(void) {
+    static const char *const launchers[] = {"PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"};
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++)
+        if (getenv(launchers[i]))
+            return;
+    setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+    setenv("OMPI_MCA_pml", "ob1", 0);
+}
+
 static heed_status start_mpi(struct heedi_comm *engine, heed_error *error) {
     int started = 0, thread_level = MPI_THREAD_SINGLE;
     heed_status status = heedi_comm_check(MPI_Initialized(&started), "MPI_Initialized", error);
     if (!status && !started) {
+        start_alone();
         status =
             heedi_comm_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &thread_level), "MPI_Init_thread", error);
         engine->ends_mpi = !status;
