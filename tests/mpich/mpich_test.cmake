@@ -16,8 +16,9 @@ function(run)
   set(output "${output}" PARENT_SCOPE)
 endfunction()
 
-run(${CMAKE_COMMAND} -S "${SOURCE}" -B "${BUILD}" -G "${GENERATOR}" "-DCMAKE_BUILD_TYPE=${TYPE}"
-    "-DCMAKE_C_FLAGS_DEBUG=${FLAGS}" "-DHEED_SANITIZE=${SANITIZE}" -DHEED_INNER_BUILD=ON -DHEED_WERROR=ON
+# Lightly optimised: what is asked is whether it works with another MPI, and most of the time here goes to the compiler.
+run(${CMAKE_COMMAND} -S "${SOURCE}" -B "${BUILD}" -G "${GENERATOR}" -DCMAKE_BUILD_TYPE=Debug
+    "-DCMAKE_C_FLAGS_DEBUG=-O1" "-DHEED_SANITIZE=${SANITIZE}" -DHEED_INNER_BUILD=ON -DHEED_WERROR=ON
     "-DMPI_C_COMPILER=${MPICC}" "-DMPIEXEC_EXECUTABLE=${MPIEXEC}" -DHDF5_PREFER_PARALLEL=OFF)
 run(${CMAKE_COMMAND} --build "${BUILD}" --target rank_tests --parallel 2)
 file(STRINGS "${BUILD}/CMakeCache.txt" libraries REGEX "^MPI_.*LIBRARY:FILEPATH=.*mpich")
