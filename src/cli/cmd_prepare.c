@@ -73,9 +73,42 @@ static heed_status set(heed_config *config, const char *key, const char *value, 
     return heed_config_override(config, assignment, error);
 }
 
+typedef struct wishes { /* options that are settings; NULL and false: not given */
+    const char *tokenizer, *source, *share, *vocab;
+    bool joint;
+} wishes;
+
+static heed_status check(const job *j, const wishes *typed, heed_error *error) {
+    if (j->gpt2 && (typed->tokenizer || typed->vocab || typed->source))
+        return heed_fail(error, HEED_USAGE, "prepare: --gpt2 and --%s exclude each other",
+                         typed->tokenizer ? "tokenizer"
+                         : typed->vocab   ? "vocab"
+                                          : "source-tokenizer");
+    if (!j->pairs && (typed->joint || typed->source))
+        return heed_fail(error, HEED_USAGE, "prepare: --%s is for --pairs",
+                         typed->joint ? "joint" : "source-tokenizer");
+    return HEED_OK;
+}
+
+static heed_status configure(job *j, const wishes *typed, heed_error *error) {
+    const char *const settings[][2] = {
+        {"data.tokenizer", typed->tokenizer},
+        {"data.source_tokenizer", typed->source},
+        {"data.joint", typed->joint ? "yes" : NULL},
+        {"data.valid_share", typed->share},
+        {"data.vocab", typed->vocab},
+    };
+    heed_config_defaults(&j->config);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (set(&j->config, settings[i][0], settings[i][1], error) != HEED_OK)
+            return error->status;
+    return HEED_OK;
+}
+
 heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
-    const char *output = NULL, *tokenizer = NULL, *source = NULL, *share = NULL, *vocab = NULL;
-    bool force = false, joint = false;
+    const char *output = NULL;
+    bool force = false;
+    wishes typed = {0};
     job j = {0};
     const heedi_option options[] = {
         {"output", 'o', "FILE", "the token store to write; by default the first text's name with .h5, in this folder",
@@ -83,17 +116,17 @@ heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
         {"tokenizer", 't', "KIND",
          "what a token is: char (a Unicode character; the default), byte, word (between white space), or bpe (byte "
          "pairs)",
-         .text = &tokenizer},
-        {"vocab", 'n', "N", "bpe: how many tokens to learn; by default 4096", .text = &vocab},
+         .text = &typed.tokenizer},
+        {"vocab", 'n', "N", "bpe: how many tokens to learn; by default 4096", .text = &typed.vocab},
         {"gpt2", 0, "FOLDER", "byte pairs as GPT-2 has them, from encoder.json and vocab.bpe in this folder",
          .text = &j.gpt2},
         {"pairs", 'p', NULL, "the files hold pairs: on each line a source, a tab and a target", .on = &j.pairs},
         {"source-tokenizer", 0, "KIND", "pairs: what a token of the source is; by default as --tokenizer says",
-         .text = &source},
-        {"joint", 'j', NULL, "pairs: one vocabulary for sources and targets", .on = &joint},
+         .text = &typed.source},
+        {"joint", 'j', NULL, "pairs: one vocabulary for sources and targets", .on = &typed.joint},
         {"valid-share", 'v', "SHARE",
          "which share is kept for validation: each text's end, or the pairs whose sources have the least digests",
-         .text = &share},
+         .text = &typed.share},
         {"force", 'f', NULL, "replace an existing file", .on = &force},
         {0}};
     const heedi_syntax syntax = {
@@ -114,19 +147,7 @@ heed_status heedi_command_prepare(heedi_cli *cli, heed_error *error) {
     };
     if (!heedi_parse(cli, &syntax, error))
         return error->status;
-    if (j.gpt2 && (tokenizer || vocab || source))
-        return heed_fail(error, HEED_USAGE, "prepare: --gpt2 and --%s exclude each other",
-                         tokenizer ? "tokenizer"
-                         : vocab   ? "vocab"
-                                   : "source-tokenizer");
-    if (!j.pairs && (joint || source))
-        return heed_fail(error, HEED_USAGE, "prepare: --%s is for --pairs", joint ? "joint" : "source-tokenizer");
-    heed_config_defaults(&j.config);
-    if (set(&j.config, "data.tokenizer", tokenizer, error) != HEED_OK ||
-        set(&j.config, "data.source_tokenizer", source, error) != HEED_OK ||
-        set(&j.config, "data.joint", joint ? "yes" : NULL, error) != HEED_OK ||
-        set(&j.config, "data.valid_share", share, error) != HEED_OK ||
-        set(&j.config, "data.vocab", vocab, error) != HEED_OK)
+    if (check(&j, &typed, error) != HEED_OK || configure(&j, &typed, error) != HEED_OK)
         return error->status;
     char by_default[HEED_PATH_MAX];
     name_after(by_default, sizeof by_default, cli->arguments[0]);
