@@ -137,29 +137,26 @@ static chunk compress_head(const heedi_maps *maps, int f, size_t h) {
     const size_t kept = maps->n_kept[f], shown = maps->n_shown[f], n = maps->n_values;
     const size_t head_bytes = heedi_map_forms[f].is_signed ? 4 * shown : 0;
     const uLong plain_bytes = (uLong)(head_bytes + shown * n);
-    unsigned char *plain = malloc(plain_bytes + 1);
-    chunk made = {.n_bytes = compressBound(plain_bytes)};
-    made.bytes = malloc(made.n_bytes);
-    if (!plain || !made.bytes) {
-        free(plain);
-        free(made.bytes);
-        return (chunk){0};
-    }
-    unsigned char *values = plain + head_bytes;
-    for (size_t k = 0; k < shown; k++) {
-        const size_t place = h * kept + heedi_thinned(k, shown, kept);
-        if (head_bytes)
-            put_scale(plain + 4 * k, maps->scale[f][place]);
-        coarsen(values + k * n, maps->q[f] + place * n, n, f, maps->levels[f]);
-    }
-    for (size_t v = shown * n; v-- > n;)
-        values[v] = (unsigned char)(values[v] - values[v - n]);
-    if (compress2(made.bytes, &made.n_bytes, plain, plain_bytes, 6) != Z_OK) {
-        free(made.bytes);
-        made = (chunk){0};
+    uLong n_bytes = compressBound(plain_bytes);
+    unsigned char *plain = malloc(plain_bytes + 1), *bytes = malloc(n_bytes);
+    int fault = plain && bytes ? Z_OK : Z_MEM_ERROR;
+    if (fault == Z_OK) {
+        unsigned char *values = plain + head_bytes;
+        for (size_t k = 0; k < shown; k++) {
+            const size_t place = h * kept + heedi_thinned(k, shown, kept);
+            if (head_bytes)
+                put_scale(plain + 4 * k, maps->scale[f][place]);
+            coarsen(values + k * n, maps->q[f] + place * n, n, f, maps->levels[f]);
+        }
+        for (size_t v = shown * n; v-- > n;)
+            values[v] = (unsigned char)(values[v] - values[v - n]);
+        fault = compress2(bytes, &n_bytes, plain, plain_bytes, 6);
     }
     free(plain);
-    return made;
+    if (fault == Z_OK)
+        return (chunk){.bytes = bytes, .n_bytes = n_bytes};
+    free(bytes);
+    return (chunk){0};
 }
 
 /* What the chunks will take as base64, from a few of them. */
