@@ -1,15 +1,7 @@
 /* Stores of pairs that are well sealed but wrong: one case a structural check. Whoever opens one gets one sentence. */
 #include "make_pairs.h"
 
-#include "heed/store.h"
-
-typedef struct array_of {
-    const char *name;
-    heed_type type;
-    int n_dims; /* -1 leaves it out */
-    size_t dims[2];
-    uint64_t value[16];
-} array_of;
+#include "hostile.h"
 
 enum { SOURCE, SOURCE_FIRST, TARGET, TARGET_FIRST, VALID, VALID_FIRST = VALID + 2, MARKS = 8, N_ARRAYS };
 typedef struct content {
@@ -34,28 +26,17 @@ static content whole(void) {
                                {"marks", HEED_TYPE_INT32, 1, {2}, {2, 3}}}};
 }
 
-static void write_array(heed_store *store, const char *name, const array_of *a) {
-    unsigned char data[8 * 64] = {0};
-    heed_error error = HEED_ERROR_INIT;
-    const size_t width = heed_type_bytes(a->type);
-    if (a->n_dims < 0)
-        return;
-    for (size_t i = 0; i < 16; i++) /* integers, on a machine that keeps the low bytes first */
-        memcpy(data + width * i, &a->value[i], width);
-    ok(heed_store_write(store, name, a->type, a->n_dims, a->dims, data, false, &error), &error);
-}
-
 static void write_tokenizer(heed_store *store, const char *group, const char *kind, const array_of *marks) {
     static const array_of first = {"first", HEED_TYPE_INT32, 1, {5}, {0, 1, 2, 5, 9}};
     static const array_of bytes = {"bytes", HEED_TYPE_UINT8, 1, {9}, {'a', 'b', '<', 's', '>', '<', '/', 's', '>'}};
     heed_error error = HEED_ERROR_INIT;
     char name[64];
     snprintf(name, sizeof name, "%s/first", group);
-    write_array(store, name, &first);
+    write_array_as(store, name, &first);
     snprintf(name, sizeof name, "%s/bytes", group);
-    write_array(store, name, &bytes);
+    write_array_as(store, name, &bytes);
     snprintf(name, sizeof name, "%s/marks", group);
-    write_array(store, name, marks);
+    write_array_as(store, name, marks);
     ok(heed_store_write_text(store, group, "kind", kind, &error), &error);
 }
 
@@ -65,7 +46,7 @@ static void seal(const content *c, const char *path) {
     remove(path);
     ok(heed_store_create(&store, path, &error), &error);
     for (int i = 0; i < MARKS; i++)
-        write_array(store, c->array[i].name, &c->array[i]);
+        write_array(store, &c->array[i]);
     write_tokenizer(store, "/tokenizer", "word", &whole().array[MARKS]);
     if (c->source_kind)
         write_tokenizer(store, "/source_tokenizer", c->source_kind, &c->array[MARKS]);
@@ -121,7 +102,7 @@ static heed_status read_all(const char *path, heed_error *error) {
     X(A(SOURCE_FIRST).value[0] = 1, "/train/source_first[0] = 1: does not cut 3 tokens into 2 pairs")                  \
     X(A(SOURCE_FIRST).value[1] = 0, "/train/source_first[1] = 0: does not cut 3 tokens into 2 pairs")                  \
     X(A(SOURCE_FIRST).value[1] = 3, "/train/source_first[2] = 3: does not cut 3 tokens into 2 pairs")                  \
-    X(A(SOURCE_FIRST).value[1] = UINT64_MAX, "/train/source_first[1] = 18446744073709551615: does not cut")            \
+    X(A(SOURCE_FIRST).value[1] = -1, "/train/source_first[1] = 18446744073709551615: does not cut")                    \
     X(A(SOURCE_FIRST).value[2] = 4, "/train/source_first[2] = 4: does not cut 3 tokens")                               \
     X(A(TARGET_FIRST).value[2] = 3, "/train/target_first[2] = 3: does not cut 4 tokens")                               \
     X(A(VALID_FIRST - 1).value[1] = 0, "/valid/source_first[1] = 0: does not cut 1 tokens into 1 pairs")               \
@@ -146,28 +127,10 @@ static void each_check_refuses_its_fault(void **state) {
         seal(c, "hostile.h5");                                                                                         \
         error = (heed_error)HEED_ERROR_INIT;                                                                           \
         const heed_status status = read_all("hostile.h5", &error);                                                     \
-        if (status != HEED_DATA || strncmp(error.message, "hostile.h5: ", 12) != 0 ||                                  \
-            !strstr(error.message, sentence) || strpbrk(error.message, "\n\033")) {                                    \
-            print_error("%s\n  gives %s: %s\n  expected: %s\n", #change, heed_status_name(status), error.message,      \
-                        sentence);                                                                                     \
-            n_wrong++;                                                                                                 \
-        }                                                                                                              \
+        n_wrong += wrongly_judged(status, &error, "hostile.h5", #change, sentence);                                    \
     }
     CASES(TRY)
     assert_int_equal(n_wrong, 0);
-}
-
-/* HDF5 1.10 loses the memory of an object header that it finds damaged while it reads it. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) {
-    return "leak:libhdf5";
-}
-
-/* The linker sends heed's calls of fsync here: these files need not reach the disk. */
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd) {
-    (void)fd;
-    return 0;
 }
 
 int main(void) {
