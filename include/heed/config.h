@@ -111,7 +111,7 @@ typedef struct heed_config {
         int64_t vocab; /* of a bpe tokenizer */
         double valid_share;
         heed_task_kind task; /* instead of a text */
-        int64_t task_length, task_symbols, task_pairs, task_queries,
+        int64_t task_length, task_symbols, task_pairs, task_queries, task_fillers,
             task_valid; /* 0: the task's own; valid in sequences */
     } data;
     struct {

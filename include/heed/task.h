@@ -23,7 +23,8 @@
  * the second half Q queries at random places, each one of the P keys, drawn with replacement, so that elimination does
  * not help; filler between them, at least one behind each query while there is room (Q <= n/4). Zoology puts all pairs
  *     first, draws as many queries as pairs without replacement and their places from a power law. With Q > P the task
- *     is the same, and a sequence says more often which value was asked for.
+ *     is the same, and a sequence says more often which value was asked for. Each filler is drawn, independently, from
+ *     F symbols of its own, F = 1, and says nothing. (Zoology's is 0, or on request a random key or value.)
  *     Scored: queries, whose target is the key's value; the answer never appears among the tokens. Truth: the place of
  *     that value. Candidates: P. Optimum: 0. Best without knowing which value belongs to which key: log P, 1/P right.
  *   induction   n = 64, S = 64. A segment of m different symbols, m uniform in [n/4, n/2] for each sequence, repeated
@@ -58,9 +59,9 @@
 
 struct heed_task_settings {
     heed_task_kind kind;
-    size_t length, symbols; /* 0: the task's usual one, as told above */
-    size_t pairs, queries;  /* the same; recall alone */
-    uint64_t n_valid;       /* validation sequences */
+    size_t length, symbols;         /* 0: the task's usual one, as told above */
+    size_t pairs, queries, fillers; /* the same; recall alone */
+    uint64_t n_valid;               /* validation sequences */
     uint64_t seed;
     bool with_source;
 };

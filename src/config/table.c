@@ -101,6 +101,8 @@ const heedi_field heedi_fields[] = {
      .meaning = "recall: pairs of key and value in a sequence; 0: 8"},
     {INT(data, task_queries, 0, 0, 32768), .unit = "",
      .meaning = "recall: queries in a sequence, each for one of its pairs; 0: as many as pairs"},
+    {INT(data, task_fillers, 0, 0, 65536), .unit = "",
+     .meaning = "recall: different symbols that the filler between pairs and queries is drawn from; 0: 1, the same everywhere"},
     {INT(data, task_valid, 1024, 1, MAX_STEPS), .unit = "sequences",
      .meaning = "of a task to validate with; none of them is trained on"},
 

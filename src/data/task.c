@@ -33,6 +33,7 @@ heed_task_settings heed_task_settings_of(const heed_config *config) {
                                 .symbols = (size_t)config->data.task_symbols,
                                 .pairs = (size_t)config->data.task_pairs,
                                 .queries = (size_t)config->data.task_queries,
+                                .fillers = (size_t)config->data.task_fillers,
                                 .n_valid = (uint64_t)config->data.task_valid,
                                 .seed = (uint64_t)config->run.seed,
                                 .with_source = config->model.kind != HEED_DECODER};
@@ -86,6 +87,9 @@ static void make_digest(heed_task *task) {
     char what[256];
     snprintf(what, sizeof what, "task %s length %zu symbols %zu pairs %zu queries %zu source %d seed %" PRIu64,
              task->rules->name, s->length, s->symbols, s->pairs, s->queries, s->with_source, s->seed);
+    const size_t used = strlen(what);
+    if (s->fillers > 1) /* told apart only then: runs from before there were fillers go on with their digest */
+        snprintf(what + used, sizeof what - used, " fillers %zu", s->fillers);
     heedi_digest_text(XXH3_128bits(what, strlen(what)), task->digest);
 }
 
@@ -102,8 +106,11 @@ static heed_status plan(heed_task *task, heed_error *error) {
         return heedi_task_fail(task, "pairs", s->pairs, error, "has no pairs");
     if (s->queries && !rules->pairs)
         return heedi_task_fail(task, "queries", s->queries, error, "has no queries");
+    if (s->fillers && !rules->pairs)
+        return heedi_task_fail(task, "fillers", s->fillers, error, "has no filler");
     s->pairs = s->pairs ? s->pairs : rules->pairs;
     s->queries = s->queries ? s->queries : s->pairs;
+    s->fillers = s->fillers ? s->fillers : 1;
     return rules->plan(task, error);
 }
 

@@ -1,12 +1,19 @@
-/* Recall: which value was seen with this key? Keys have the numbers 0 .. S - 1, values S .. 2 S - 1, filler 2 S. */
+/* Recall: which value was seen with this key? Keys have the numbers 0 .. S - 1, values S .. 2 S - 1,
+ * filler from 2 S on. */
 #include "task_rules.h"
 
 static size_t half(const heed_task *task) {
     return task->settings.length / 2;
 }
 
-static int32_t filler(const heed_task *task) {
+static int32_t first_filler(const heed_task *task) {
     return 2 * (int32_t)task->settings.symbols;
+}
+
+/* Draws nothing where there is no choice, so that data.task_fillers = 1 gives the sequences without that setting. */
+static int32_t draw_filler(const heed_task *task, heedi_draws *draws) {
+    const size_t n = task->settings.fillers;
+    return first_filler(task) + (n > 1 ? (int32_t)heedi_draw_below(draws, n) : 0);
 }
 
 /* Rows of a query. The filler behind it is given up where there are more queries than have room for it. */
@@ -36,6 +43,8 @@ static heed_status name_symbols(const heed_task *task, heedi_words *words, heed_
     heed_status status = heedi_name_symbols(words, "k", task->settings.symbols, error);
     if (status == HEED_OK)
         status = heedi_name_symbols(words, "v", task->settings.symbols, error);
+    if (status == HEED_OK && task->settings.fillers > 1)
+        return heedi_name_symbols(words, "f", task->settings.fillers, error);
     return status == HEED_OK ? heedi_words_add(words, ".", 1, &number, error) : status;
 }
 
@@ -50,7 +59,7 @@ static void generate(heed_task *task, heedi_draws *draws, const heedi_rows *rows
     heedi_draw_different(draws, value, n_pairs, n_symbols, task->scratch);
     heedi_draw_places(draws, at, n_queries, query_width(task), n - half(task));
     for (size_t r = 0; r < n; r++) {
-        rows->token[r] = filler(task);
+        rows->token[r] = draw_filler(task, draws);
         rows->weight[r] = 0;
     }
     for (size_t p = 0; p < n_pairs; p++) {
@@ -62,7 +71,7 @@ static void generate(heed_task *task, heedi_draws *draws, const heedi_rows *rows
         rows->token[row] = key[heedi_draw_below(draws, n_pairs)];
         rows->weight[row] = 1;
     }
-    heedi_targets_follow(rows, n, filler(task));
+    heedi_targets_follow(rows, n, first_filler(task));
     for (size_t r = 0; r < n; r++)
         rows->truth[r] = -1;
     for (size_t r = half(task); r < n; r++)

@@ -279,6 +279,23 @@ static void lists_are_answered_in_sequence(void **state) {
 /* --- recall ----------------------------------------------------------------------------------------------------- */
 
 static size_t n_answers, n_at_pair[8], n_at_rank[8], n_asked_before, n_next_queries, n_pair_at[32];
+static size_t n_of_filler[16], n_fillers, n_like_the_last, n_next_fillers;
+
+/* Which fillers there are, and whether one behind another is the same. */
+static void count_fillers(const sample *x, size_t n_expected) {
+    for (size_t r = 0; r < 64; r++) {
+        if (x->token[r] < 64)
+            continue;
+        const size_t f = (size_t)x->token[r] - 64;
+        assert_true(f < n_expected);
+        n_of_filler[f]++;
+        n_fillers++;
+        if (r > 0 && x->token[r - 1] >= 64) {
+            n_next_fillers++;
+            n_like_the_last += x->token[r - 1] == x->token[r];
+        }
+    }
+}
 
 static void check_recall(const heed_task *task, const sample *x) {
     const size_t n_expected = heed_task_what(task)->queries;
@@ -292,7 +309,7 @@ static void check_recall(const heed_task *task, const sample *x) {
             key[n_pairs] = x->token[r];
             value[n_pairs++] = x->token[r + 1];
         } else {
-            assert_true(x->token[r] == 64 || (r > 0 && x->token[r - 1] < 32));
+            assert_true(x->token[r] >= 64 || (r > 0 && x->token[r - 1] < 32));
         }
     }
     assert_int_equal(n_pairs, 8);
@@ -304,12 +321,12 @@ static void check_recall(const heed_task *task, const sample *x) {
         }
     }
     for (size_t r = 32; r < 64; r++) {
-        assert_int_equal(x->weight[r] > 0, x->token[r] != 64);
-        assert_int_equal(x->truth[r] >= 0, x->token[r] != 64);
-        if (x->token[r] == 64)
+        assert_int_equal(x->weight[r] > 0, x->token[r] < 64);
+        assert_int_equal(x->truth[r] >= 0, x->token[r] < 64);
+        if (x->token[r] >= 64)
             continue;
         if (n_expected <= 16)
-            assert_true(r == 63 || x->token[r + 1] == 64); /* filler behind a query: no pair arises that is none */
+            assert_true(r == 63 || x->token[r + 1] >= 64); /* filler behind a query: no pair arises that is none */
         size_t p = 0;
         while (p < 8 && key[p] != x->token[r])
             p++;
@@ -327,6 +344,7 @@ static void check_recall(const heed_task *task, const sample *x) {
         asked[n_queries++] = key[p];
     }
     assert_int_equal(n_queries, n_expected);
+    count_fillers(x, heed_task_what(task)->fillers);
 }
 
 /* How far a count of n trials lies from its share, in standard deviations. */
@@ -357,6 +375,32 @@ static void recall_cannot_be_answered_without_the_key(void **state) {
         assert_true(deviation(n_pair_at[0], 1800, 8.0 / 24) < 4 && deviation(n_pair_at[30], 1800, 8.0 / 24) < 4);
     }
     assert_int_equal(n_pair_at[31], 0);
+}
+
+/* Fillers of several symbols are drawn evenly, one independent of the other; all else is as with one. */
+static void recall_fills_with_random_symbols(void **state) {
+    (void)state;
+    memset(n_of_filler, 0, sizeof n_of_filler);
+    n_fillers = n_next_fillers = n_like_the_last = 0;
+    heed_config config = config_of(HEED_TASK_RECALL, 1);
+    config.data.task_fillers = 16;
+    each_sample_of(config, check_recall);
+    assert_int_equal(n_fillers, 3 * 600 * (64 - 3 * 8));
+    for (size_t f = 0; f < 16; f++)
+        assert_true(deviation(n_of_filler[f], n_fillers, 1.0 / 16) < 4);
+    assert_true(deviation(n_like_the_last, n_next_fillers, 1.0 / 16) < 4);
+    heed_corpus *many = task_corpus(&config);
+    config.data.task_fillers = 1;
+    heed_corpus *one = task_corpus(&config);
+    config.data.task_fillers = 0;
+    heed_corpus *usual = task_corpus(&config);
+    assert_string_equal(heed_corpus_digest(one), heed_corpus_digest(usual));
+    assert_string_not_equal(heed_corpus_digest(one), heed_corpus_digest(many));
+    assert_int_equal(heed_tokenizer_vocab(heed_corpus_tokenizer(one)), 65);
+    assert_int_equal(heed_tokenizer_vocab(heed_corpus_tokenizer(many)), 80);
+    heed_corpus_close(many);
+    heed_corpus_close(one);
+    heed_corpus_close(usual);
 }
 
 /* --- induction -------------------------------------------------------------------------------------------------- */
@@ -644,9 +688,16 @@ static void impossible_tasks_are_named(void **state) {
         assert_string_equal(error.message, cases[k].message);
         assert_null(corpus);
     }
-    const heed_config config = config_of(HEED_TASK_COPY, 1);
-    heed_corpus *corpus = task_corpus(&config);
+    heed_config filled = config_of(HEED_TASK_INDUCTION, 1);
+    filled.data.task_fillers = 5;
+    const heed_task_settings without = heed_task_settings_of(&filled);
     heed_error error = HEED_ERROR_INIT;
+    heed_corpus *corpus;
+    assert_int_equal(heed_corpus_of_task(&corpus, &without, &error), HEED_CONFIG);
+    assert_string_equal(error.message, "data.task_fillers = 5: induction has no filler");
+    const heed_config config = config_of(HEED_TASK_COPY, 1);
+    corpus = task_corpus(&config);
+    error = (heed_error)HEED_ERROR_INIT;
     heed_batcher *batcher;
     const heed_batch_shape shape = {.time = 39, .batch = 4, .grain = 4, .size = 1};
     assert_int_equal(heed_batcher_create(&batcher, corpus, &shape, &error), HEED_CONFIG);
@@ -712,6 +763,7 @@ int main(void) {
         cmocka_unit_test(no_sequence_comes_twice),
         cmocka_unit_test(lists_are_answered_in_sequence),
         cmocka_unit_test(recall_cannot_be_answered_without_the_key),
+        cmocka_unit_test(recall_fills_with_random_symbols),
         cmocka_unit_test(induction_repeats_with_a_random_period),
         cmocka_unit_test(markov_optimum_is_the_posterior),
         cmocka_unit_test(tree_optimum_is_the_posterior),
