@@ -60,16 +60,16 @@ bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_par
  * the peak. */
 double heed_gemm_flops(void);
 
-/* Measures one product C = A B of that shape for `seconds` or longer: the best GF/s of its repetitions, on n_threads;
- * 0 when memory is short. */
+/* Measures one product C = A B of that shape for `seconds` or longer, by BLIS's own loops: the best GF/s of its
+ * repetitions, on n_threads; 0 when memory is short. */
 double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double seconds);
 
 /* The shapes (m, n, k) over which the peak is measured. */
 #define HEED_PEAK_SHAPES 3
 extern const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3];
 
-/* The matrix-product peak of n_threads in GF/s, for a start that must be short: the first of those shapes alone, about
- * 0.02 s. `heed bench` takes its time over all of them. */
-double heed_gemm_peak(int n_threads);
+/* The matrix-product peak in GF/s of heed's own threads and loops, for a start that must be short: the first of those
+ * shapes alone, about 0.02 s. `heed bench` takes its time over all of them, with BLIS's loops. */
+double heed_gemm_peak(void);
 
 #endif

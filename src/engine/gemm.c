@@ -3,7 +3,8 @@
  * - the loops. BLIS sends small and thin products to a second family of kernels (sup), whose order of additions depends
  * on the number of rows and of threads. Ours (gemm_blocks.c) never do; where this BLIS does not let us call its
  * micro-kernels, every call passes a runtime object in which that path is off. Either way an element of C is always the
- * same sum: blocks of k in order, one fused chain per block. The peak is always that of BLIS's own loops.
+ * same sum: blocks of k in order, one fused chain per block. The peak that `heed bench` measures is that of
+ * BLIS's own loops.
  * - the kernel. Which one runs is fixed once, before bli_init, and named by heed_gemm_kernel. */
 #include "heed/gemm.h"
 
@@ -283,13 +284,16 @@ double heed_gemm_flops(void) {
 
 /* Best rate of one shape over repetitions that fill budget_seconds, after one that warms caches and threads. */
 static double best_rate(size_t m, size_t n, size_t k, const real *a, const real *b, real *c, int n_threads,
-                        double budget_seconds) {
+                        bool blis_loops, double budget_seconds) {
     const double gigaflops = 2e-9 * (double)m * (double)n * (double)k;
     const double start = heed_seconds();
     double best = 0;
     for (int repetition = 0; repetition < 2 || heed_seconds() - start < budget_seconds; repetition++) {
         const double before = heed_seconds();
-        multiply(false, false, m, n, k, 1, a, k, b, n, 0, c, n, n_threads);
+        if (blis_loops)
+            multiply(false, false, m, n, k, 1, a, k, b, n, 0, c, n, n_threads);
+        else
+            heed_gemm(false, false, m, n, k, 1, a, k, b, n, 0, c, n);
         const double rate = gigaflops / (heed_seconds() - before);
         if (rate > best)
             best = rate;
@@ -297,7 +301,7 @@ static double best_rate(size_t m, size_t n, size_t k, const real *a, const real 
     return best;
 }
 
-double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double seconds) {
+static double measure_rate(size_t m, size_t n, size_t k, int n_threads, bool blis_loops, double seconds) {
     HEED_CHECK(gemm.open && n_threads >= 1);
     heed_arena arena;
     heed_error error = HEED_ERROR_INIT;
@@ -314,14 +318,19 @@ double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double second
         a[i] = (real)(i % 7) - 3;
     for (size_t i = 0; i < sizes[1]; i++)
         b[i] = (real)(i % 5) - 2;
-    const double best = best_rate(m, n, k, a, b, c, n_threads, seconds);
+    const double best = best_rate(m, n, k, a, b, c, n_threads, blis_loops, seconds);
     heed_arena_reset(&arena);
     return best;
 }
 
+double heed_gemm_rate(size_t m, size_t n, size_t k, int n_threads, double seconds) {
+    return measure_rate(m, n, k, n_threads, true, seconds);
+}
+
 const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3] = {{1024, 768, 768}, {2048, 1536, 384}, {2048, 2048, 2048}};
 
-double heed_gemm_peak(int n_threads) {
+/* BLIS's loops would first fetch 17 MB or more to pack into, which training never needs. */
+double heed_gemm_peak(void) {
     const size_t *shape = heed_peak_shapes[0];
-    return heed_gemm_rate(shape[0], shape[1], shape[2], n_threads, 0.02);
+    return measure_rate(shape[0], shape[1], shape[2], gemm.n_threads, false, 0.02);
 }

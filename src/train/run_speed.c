@@ -18,7 +18,7 @@ heed_status heedi_speed_open(heedi_run *run, heed_error *error) {
     double watched = run->watch != NULL; /* by any rank: they measure together, or not at all */
     heed_status status = heed_comm_max(run->comm, &watched, 1, error);
     if (status == HEED_OK && watched > 0) {
-        run->speed.peak = 1e9 * heed_gemm_peak(run->n_threads);
+        run->speed.peak = 1e9 * heed_gemm_peak();
         status = heed_comm_sum(run->comm, &run->speed.peak, 1, error);
     }
     run->speed.started = heed_seconds();
