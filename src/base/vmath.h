@@ -30,6 +30,10 @@ HEEDI_INLINE real heedi_exp(real x) {
     return exp(x);
 }
 
+HEEDI_INLINE real heedi_exp_falling(real x) {
+    return exp(x);
+}
+
 HEEDI_INLINE real heedi_logistic(real *density, real x) {
     const real e = exp(-fabs(x));
     *density = e / ((1 + e) * (1 + e));
@@ -55,19 +59,13 @@ HEEDI_INLINE float heedi_power_of_two(int32_t n) {
     return value;
 }
 
-/* x = n log 2 + r, |r| <= log(2)/2;  e^x = 2^n (1 + r + r^2 P(r)), P of degree 4 (relative error 3.1e-9).
- * Adding 1.5 2^23 rounds to an integer and leaves it in the low bits. 2^n is applied in two halves, because 2^n alone
- * may overflow or be subnormal. */
-HEEDI_INLINE float heedi_exp(float x) {
-    const float magic = 0x1.8p23f;
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -105.0f ? -105.0f : x;
-    const float shifted = heedi_fma(x, 0x1.715476p0f, magic);
-    const float n = shifted - magic;
-    uint32_t bits, magic_bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    memcpy(&magic_bits, &magic, sizeof magic_bits);
-    const int32_t exponent = (int32_t)(bits - magic_bits);
+/* x = n log 2 + r, |r| <= log(2)/2;  e^x = 2^n (1 + r + r^2 P(r)), P of degree 4 (relative error 3.1e-9). Returns
+ * e^r. Adding magic, 1.5 2^23 and an even number more, rounds to an integer and leaves n plus that number in the low
+ * bits of *shifted. */
+HEEDI_INLINE float heedi_exp_rest(float x, float magic, uint32_t *shifted) {
+    const float sum = heedi_fma(x, 0x1.715476p0f, magic);
+    const float n = sum - magic;
+    memcpy(shifted, &sum, sizeof sum);
     float r = heedi_fma(n, -0x1.62e430p-1f, x);
     r = heedi_fma(n, 0x1.05c610p-29f, r);
     float p = 1.38145399187e-3f;
@@ -75,15 +73,43 @@ HEEDI_INLINE float heedi_exp(float x) {
     p = heedi_fma(p, r, 4.16683907873e-2f);
     p = heedi_fma(p, r, 1.66665203991e-1f);
     p = heedi_fma(p, r, 4.99999934321e-1f);
-    const float y = 1.0f + heedi_fma(r * r, p, r);
+    return 1.0f + heedi_fma(r * r, p, r);
+}
+
+/* 2^n is applied in two halves, because 2^n alone may overflow or be subnormal. */
+HEEDI_INLINE float heedi_exp(float x) {
+    const float magic = 0x1.8p23f;
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -105.0f ? -105.0f : x;
+    uint32_t shifted, magic_bits;
+    const float y = heedi_exp_rest(x, magic, &shifted);
+    memcpy(&magic_bits, &magic, sizeof magic_bits);
+    const int32_t exponent = (int32_t)(shifted - magic_bits);
     const int32_t half = exponent >> 1;
     return y * heedi_power_of_two(half) * heedi_power_of_two(exponent - half);
+}
+
+/* heedi_exp(x), bit by bit, for -106 <= x <= 43 in fewer operations: 2^(n + 64) goes straight into the exponent of e^r,
+ * where it fits, and the product by 2^-64 rounds once. From a NaN anything may come. */
+HEEDI_INLINE float heedi_exp_bounded(float x) {
+    uint32_t shifted, bits;
+    float y = heedi_exp_rest(x, 0x1.8p23f + 64.0f, &shifted);
+    memcpy(&bits, &y, sizeof bits);
+    bits += shifted << 23;
+    memcpy(&y, &bits, sizeof y);
+    return y * 0x1p-64f;
+}
+
+/* heedi_exp(x), bit by bit, for x <= 43 and NaN: what softmax needs. */
+HEEDI_INLINE float heedi_exp_falling(float x) {
+    x = x < -105.0f ? -105.0f : x;
+    return heedi_fma(0.0f, x, heedi_exp_bounded(x)); /* NaN stays NaN */
 }
 
 /* The logistic function 1 / (1 + e^-x); density gets its derivative. The exponential is that of -|x|, so that both
  * tails keep their digits. */
 HEEDI_INLINE float heedi_logistic(float *density, float x) {
-    const float e = heedi_exp(-__builtin_fabsf(x));
+    const float e = heedi_exp_falling(-__builtin_fabsf(x));
     const float inverse = 1.0f / (1.0f + e);
     *density = e * inverse * inverse;
     return x < 0.0f ? e * inverse : inverse;
@@ -97,7 +123,7 @@ HEEDI_INLINE float heedi_normal(float *density, float x) {
     t = t > 14.5f ? 14.5f : t;
     const float square = t * t;
     const float rest = heedi_fma(t, t, -square);
-    float e = heedi_exp(-0.5f * square);
+    float e = heedi_exp_bounded(-0.5f * square);
     e = heedi_fma(e, -0.5f * rest, e);
     const float z = 1.0f / heedi_fma(t, 0.34375f, 1.0f);
     float q = -0.0275824335292f;

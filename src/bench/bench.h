@@ -59,6 +59,19 @@ heed_status heedi_measure_machine(heed_comm *comm, heedi_machine *machine, heed_
 /* Seconds of an exchange of `bytes` between all ranks and their return, the median of some. Collective. */
 heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error);
 
+/* ---- kernels ----------------------------------------------------------------------------------------------------- */
+
+enum { HEEDI_N_KERNELS = 9 };
+typedef struct heedi_kernel {
+    const char *name;
+    double seconds, bytes; /* of a pass over 16 million elements; what must be read and written, a rank */
+    double times_moving;   /* seconds over those in which the machine moves as many bytes, measured by z = x + y */
+} heedi_kernel;
+
+/* The layers that move memory: the best of some passes, on the slowest rank; the first is z = x + y itself. All ranks
+ * measure at the same time. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+heed_status heedi_measure_kernels(heed_comm *comm, heedi_kernel kernels[HEEDI_N_KERNELS], heed_error *error);
+
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
 typedef struct heedi_memory { /* bytes a rank, of rank 0 */

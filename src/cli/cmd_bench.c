@@ -195,10 +195,33 @@ static void print_json(const bench *b, const heed_comm *comm) {
     json_decref(object);
 }
 
+static heed_status measure_kernels(heed_comm *comm, bool json, heed_error *error) {
+    heedi_kernel kernels[HEEDI_N_KERNELS];
+    if (heedi_measure_kernels(comm, kernels, error) != HEED_OK || comm->rank != 0)
+        return error->status;
+    json_t *list = json_array();
+    if (!json)
+        printf("%-28s %9s %9s %9s\n", "kernel", "ms", "GB/s", "x moving");
+    for (size_t i = 0; i < HEEDI_N_KERNELS; i++) {
+        const heedi_kernel *k = &kernels[i];
+        const double rate = 1e-9 * k->bytes / k->seconds * comm->size;
+        if (!json)
+            printf("%-28s %9.2f %9.1f %9.2f\n", k->name, 1e3 * k->seconds, rate, k->times_moving);
+        json_array_append_new(list, json_pack("{ss sf sf sf}", "kernel", k->name, "seconds", k->seconds,
+                                              "gb_per_second", rate, "times_moving", k->times_moving));
+    }
+    if (json) {
+        json_dumpf(list, stdout, JSON_REAL_PRECISION(12));
+        putchar('\n');
+    }
+    json_decref(list);
+    return HEED_OK;
+}
+
 heed_status heedi_command_bench(heedi_cli *cli, heed_error *error) {
     static bench measured;
     bench *b = &measured;
-    bool json = false, scaling = false;
+    bool json = false, scaling = false, kernels = false;
     const char *trace = NULL;
     int64_t n_steps = 20;
     const heedi_option options[] = {
@@ -206,6 +229,9 @@ heed_status heedi_command_bench(heedi_cli *cli, heed_error *error) {
          .text = &shape_name},
         {"steps", 'n', "N", "steps to measure, behind two to warm up", .whole = &n_steps, .low = 1, .high = 1e6},
         {"scaling", 0, NULL, "measure 1, 2, 4, ... ranks too, each with the same work a rank", .on = &scaling},
+        {"kernels", 'k', NULL,
+         "measure only the layers that move memory, against the time in which the machine moves their bytes",
+         .on = &kernels},
         {"trace", 0, "FILE", "write what every rank did when, for Perfetto or Chrome", .text = &trace},
         {"json", 'j', NULL, "print one JSON object", .on = &json},
         {0}};
@@ -217,6 +243,7 @@ heed_status heedi_command_bench(heedi_cli *cli, heed_error *error) {
         .examples = "  heed bench --shape S\n"
                     "  mpirun -n 2 heed bench --shape M --scaling train.threads=1\n"
                     "  mpirun -n 2 heed bench --shape configs/whale.ini --json\n"
+                    "  heed bench --kernels\n"
                     "  mpirun -n 4 heed bench --trace trace.json      for https://ui.perfetto.dev\n",
         .options = options,
         .least = 0,
@@ -226,7 +253,9 @@ heed_status heedi_command_bench(heedi_cli *cli, heed_error *error) {
         heedi_share_config(cli, &b->config, read_shape, error) == HEED_OK &&
         heedi_open_engines(cli->comm, b->config.train.threads, error) == HEED_OK) {
         b->n_steps = n_steps;
-        if (measure(b, cli->comm, trace, scaling, error) == HEED_OK && cli->rank == 0) {
+        if (kernels)
+            measure_kernels(cli->comm, json, error);
+        else if (measure(b, cli->comm, trace, scaling, error) == HEED_OK && cli->rank == 0) {
             if (json)
                 print_json(b, cli->comm);
             else

@@ -149,7 +149,7 @@ HEED_MULTIVERSION static void softmax_group(real *score, real sum[HEEDI_LANES], 
     for (size_t j = 0; j < g->n_keys; j++)
 #pragma omp simd
         for (size_t l = 0; l < HEEDI_LANES; l++) {
-            const real e = heedi_exp(score[j * HEEDI_LANES + l] - largest[l]);
+            const real e = heedi_exp_falling(score[j * HEEDI_LANES + l] - largest[l]);
             score[j * HEEDI_LANES + l] = e;
             total[l] += e;
         }
@@ -228,7 +228,7 @@ HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEED
         hide_later_keys(score, g);
     for (size_t j = 0; j < g->n_keys; j++)
         for (size_t l = 0; l < HEEDI_LANES; l++)
-            score[j * HEEDI_LANES + l] = heedi_exp(score[j * HEEDI_LANES + l] - log_sum[l]);
+            score[j * HEEDI_LANES + l] = heedi_exp_falling(score[j * HEEDI_LANES + l] - log_sum[l]);
     memset(score + g->n_keys * HEEDI_LANES, 0, (g->n_blocks - g->n_keys) * HEEDI_LANES * sizeof *score);
 }
 

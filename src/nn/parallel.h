@@ -29,6 +29,13 @@ static inline void heedi_share(size_t n, size_t granule, size_t *from, size_t *t
     *to = heedi_min(n, pieces * (thread + 1) / threads * granule);
 }
 
+/* Asks for n reals that come next. Where a kernel goes over a row more than once, the processor, which looks ahead
+ * along addresses, would begin to fetch the next row when it is already waited for. */
+HEEDI_INLINE void heedi_ask_for(const real *x, size_t n) {
+    for (size_t i = 0; i < n; i += HEEDI_LANES)
+        __builtin_prefetch(x + i);
+}
+
 /* The sum of the lanes, in halves. */
 HEEDI_INLINE real heedi_fold(real lane[HEEDI_LANES]) {
     for (size_t half = HEEDI_LANES / 2; half > 0; half /= 2)

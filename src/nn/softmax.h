@@ -6,19 +6,35 @@
 
 #include "nn/parallel.h"
 
+HEEDI_INLINE real heedi_largest(const real *x, size_t n) {
+    real lane[HEEDI_LANES];
+    for (size_t l = 0; l < HEEDI_LANES; l++)
+        lane[l] = x[0];
+    size_t i = 0;
+    for (; i + HEEDI_LANES <= n; i += HEEDI_LANES)
+#pragma omp simd
+        for (size_t l = 0; l < HEEDI_LANES; l++)
+            lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (size_t l = 1; l < HEEDI_LANES; l++)
+        lane[0] = lane[l] > lane[0] ? lane[l] : lane[0];
+    return lane[0];
+}
+
 /* x = exp(x - largest) in place; returns the sum of the results. *log_sum gets log sum exp(x) of the x that came in. */
 HEEDI_INLINE real heedi_exp_row(real *x, size_t n, real *log_sum) {
-    real largest = x[0];
-    for (size_t i = 1; i < n; i++)
-        largest = x[i] > largest ? x[i] : largest;
+    const real largest = heedi_largest(x, n);
     real lane[HEEDI_LANES] = {0};
     size_t i = 0;
-    for (; i < n; i += HEEDI_LANES) {
-        const size_t rest = n - i < HEEDI_LANES ? n - i : HEEDI_LANES;
-        for (size_t l = 0; l < rest; l++) {
-            x[i + l] = heedi_exp(x[i + l] - largest);
+    for (; i + HEEDI_LANES <= n; i += HEEDI_LANES)
+        for (size_t l = 0; l < HEEDI_LANES; l++) {
+            x[i + l] = heedi_exp_falling(x[i + l] - largest);
             lane[l] += x[i + l];
         }
+    for (size_t l = 0; i + l < n; l++) {
+        x[i + l] = heedi_exp_falling(x[i + l] - largest);
+        lane[l] += x[i + l];
     }
     const real sum = heedi_fold(lane);
     *log_sum = largest + (real)log((double)sum);

@@ -54,6 +54,18 @@ class Bench(Case):
         self.assertRegex(out, r"(?m)^weight gradient +[\d.]+ +[\d.]+% +[\d.]+ +[\d.]+%$")
         self.assertRegex(out, r"tokens/s, [\d.]+% of the peak")
 
+    def test_kernels_against_their_bytes(self):
+        kernels = json.loads(self.expect_success(heed("bench", "--kernels", "--json", "train.threads=1")).out)
+        machine = kernels[0]
+        self.assertEqual((machine["kernel"], machine["times_moving"], len(kernels)), ("x + y", 1, 9))
+        moved = {"x + y": 3, "gelu": 2, "gelu gradient": 3, "layer norm": 2, "layer norm gradient": 4, "gain gradient": 2, "dropout": 2,
+                 "cross-entropy and gradient": 2, "AdamW": 7}  # reals read and written for each of 2^24 elements
+        for kernel in kernels:
+            gigabytes = 1e-9 * 4 * 2**24 * moved[kernel["kernel"]]
+            self.assertAlmostEqual(kernel["gb_per_second"] * kernel["seconds"], gigabytes, delta=1e-6 * gigabytes)
+            self.assertAlmostEqual(kernel["times_moving"], machine["gb_per_second"] / kernel["gb_per_second"],
+                                   delta=1e-3 * kernel["times_moving"])
+
     def test_faults(self):
         self.expect_fault(heed("bench", "--shape", "XL"), 66, r"XL: .*S, M and L are built in; anything else is a config file")
         self.expect_fault(heed("bench", "--shape", "S", "--scaling", "train.grain=12", "train.batch=12", ranks=2), 78,
