@@ -2,9 +2,11 @@
  * pass.
  *
  * The network is alpha + bytes / beta for every message (Hockney 1994). A rank sends to every other one in each bucket,
- * and the ranks of a node share its link. Gradients leave while backward runs, all but those of the last bucket;
- * parameters return when nothing else can be done. Where this very run has as many ranks as the plan, its own exchange
- * is measured instead, and nothing of it counts as hidden: on one host the processors move the bytes themselves. */
+ * and the ranks of a node share its link. Gradients leave while backward runs, all but those of the last bucket.
+ * Parameters return while the next forward pass runs, all but those of the first bucket, where every rank has a node
+ * of its own (train/gradsync_return.c); with several ranks on several nodes they return when nothing else can be done.
+ * Where this very run has as many ranks as the plan, its own exchange is measured instead; on one host nothing of it
+ * counts as hidden, because there the processors move the bytes themselves. */
 #include <math.h>
 #include <unistd.h>
 
@@ -41,17 +43,35 @@ static heed_status plan_memory(const heed_config *config, const heed_params *par
     return heed_model_activations(config, &shape, &f->memory.activations, error);
 }
 
+/* Of `seconds` under way bucket by bucket, what a pass covers that goes through as many buckets: it has one bucket more
+ * or less behind it whenever one moves. */
+static double covered(double seconds, double pass, size_t n_buckets) {
+    return fmin(seconds, pass) * (double)(n_buckets - 1) / (double)n_buckets;
+}
+
+/* What passes cover of the way out and back. */
+static void hide(const heedi_layer_times *layers, heedi_forecast *f) {
+    const bool one_a_node = f->ranks_per_node <= 1, one_node = f->ranks_per_node >= f->n_ranks;
+    f->out_hidden_seconds = covered(f->out_seconds, layers->backward, f->exchange.n_buckets);
+    f->back_hidden_seconds =
+        one_a_node || one_node ? covered(f->back_seconds, layers->forward, f->exchange.n_buckets) : 0;
+}
+
 /* Seconds of all gradients' way out and all parameters' way back, as this run does it. */
-static heed_status measure_network(heed_comm *comm, const heed_params *params, heedi_forecast *f, heed_error *error) {
+static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
+                                   heedi_forecast *f, heed_error *error) {
     double both = 0;
     const size_t bytes = params->n_gradient * sizeof(real);
     const heed_status status = heedi_measure_exchange(comm, bytes / f->exchange.n_buckets, &both, error);
     f->out_seconds = f->back_seconds = 0.5 * both * (double)f->exchange.n_buckets;
-    f->hidden_seconds = 0;
+    f->out_hidden_seconds = f->back_hidden_seconds = 0;
+    if (comm->n_nodes > 1)
+        hide(layers, f);
     return status;
 }
 
-static void model_network(const heed_params *params, const heedi_network *network, double backward, heedi_forecast *f) {
+static void model_network(const heed_params *params, const heedi_network *network, const heedi_layer_times *layers,
+                          heedi_forecast *f) {
     const double n = f->n_ranks, near = f->ranks_per_node < n ? f->ranks_per_node : n;
     const double far_share = n > 1 ? (n - near) / (n - 1) : 0; /* of the other ranks that are on other nodes */
     const double sent = (double)f->exchange.sent_bytes * far_share * near;
@@ -59,9 +79,7 @@ static void model_network(const heed_params *params, const heedi_network *networ
     const double messages = (double)f->exchange.n_buckets * (n - near);
     f->out_seconds = messages * network->alpha + sent / network->beta;
     f->back_seconds = messages * network->alpha + returned / network->beta;
-    const double fits = backward * (double)(f->exchange.n_buckets - 1) / (double)f->exchange.n_buckets;
-    f->hidden_seconds =
-        fmin(f->out_seconds * (double)(f->exchange.n_buckets - 1) / (double)f->exchange.n_buckets, fits);
+    hide(layers, f);
 }
 
 /* Of the forward pass that backward does again. The last block's is still there. */
@@ -102,10 +120,11 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
         f->flops_per_token = heed_flops_per_token(config, params);
         f->tokens = (double)(config->train.batch * config->model.time);
         if (f->n_ranks > 1 && network)
-            model_network(params, network, layers.backward, f);
+            model_network(params, network, &layers, f);
         else if (f->n_ranks > 1)
-            status = measure_network(comm, params, f, error);
-        f->seconds = f->compute_seconds + f->out_seconds + f->back_seconds - f->hidden_seconds;
+            status = measure_network(comm, params, &layers, f, error);
+        f->seconds =
+            f->compute_seconds + f->out_seconds - f->out_hidden_seconds + f->back_seconds - f->back_hidden_seconds;
     }
     heed_params_destroy(params);
     return status;

@@ -9,12 +9,13 @@ typedef struct heedi_network {
 } heedi_network;
 
 typedef struct heedi_forecast {
-    int n_ranks, ranks_per_node;                  /* asked */
-    double n_parameters, flops_per_token, tokens; /* tokens a step */
-    heed_gradsync_view exchange;                  /* of rank 0 */
-    heedi_memory memory;                          /* bytes of a rank */
-    size_t base_bytes, snapshot_bytes;            /* beside that: of the process; of rank 0 alone */
-    double compute_seconds, out_seconds, back_seconds, hidden_seconds, seconds; /* a step; hidden: of out */
+    int n_ranks, ranks_per_node;                                /* asked */
+    double n_parameters, flops_per_token, tokens;               /* tokens a step */
+    heed_gradsync_view exchange;                                /* of rank 0 */
+    heedi_memory memory;                                        /* bytes of a rank */
+    size_t base_bytes, snapshot_bytes;                          /* beside that: of the process; of rank 0 alone */
+    double compute_seconds, out_seconds, back_seconds, seconds; /* a step */
+    double out_hidden_seconds, back_hidden_seconds;             /* of out and of back, what is not waited for */
 } heedi_forecast;
 
 /* Fills f for f->n_ranks ranks, f->ranks_per_node on a node. All ranks of comm measure layers at the same time, as

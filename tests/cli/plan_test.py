@@ -53,9 +53,17 @@ class Plan(Case):
         self.assertAlmostEqual(back["late"] / 300e-6, round(back["late"] / 300e-6), delta=0.01)  # three others a bucket
         for planned in plans.values():
             step = planned["step"]
-            self.assertLessEqual(step["hidden"], step["gradients_out"])
-            self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["hidden"] +
-                                   step["parameters_back"], delta=1e-9)
+            self.assertLessEqual(step["gradients_hidden"], step["gradients_out"])
+            self.assertLess(step["parameters_hidden"], step["parameters_back"])  # the first layers wait for theirs
+            self.assertGreater(step["parameters_hidden"], 0)
+            self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["gradients_hidden"] +
+                                   step["parameters_back"] - step["parameters_hidden"], delta=1e-9)
+
+    def test_parameters_return_behind_the_others_where_nodes_have_several_ranks(self):
+        result, planned = plan("--ranks", "4", "--ranks-per-node", "2", "--network", "10,1")
+        self.expect_success(result)
+        self.assertEqual(planned["step"]["parameters_hidden"], 0)
+        self.assertGreater(planned["step"]["gradients_hidden"], 0)
 
     def test_ten_thousand_ranks(self):
         result, planned = plan("--ranks", "10000", "--ranks-per-node", "100", "--network", "HDR200",
