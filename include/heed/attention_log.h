@@ -90,8 +90,9 @@ heed_status heed_attention_log_write(const char *run_dir, uint64_t step, const h
                                      const heed_tokenizer *tokenizer, const char *config_text, heed_error *error);
 
 /* The same in a thread that belongs to maps. start copies all but the maps; the next heed_attention_maps_see waits
- * until they are written. wait ends when nothing is under way and tells once of the first write that failed since the
- * last wait: call it before a checkpoint is started, so that no checkpoint is kept whose log files are not. */
+ * until they are written. wait ends when nothing is under way; a file that could not be written is tried once more
+ * there, for as long as the maps are those of its step: call it before they change, and before a checkpoint is started,
+ * so that no checkpoint is kept whose log files are not. Errors of wait: the file is still not there. */
 heed_status heed_attention_log_start(heed_attention_maps *maps, const char *run_dir, uint64_t step,
                                      const double *statistics, const heed_batch *probes,
                                      const heed_tokenizer *tokenizer, const char *config_text, heed_error *error);

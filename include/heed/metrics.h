@@ -30,8 +30,12 @@ typedef struct heed_step_record {
 /* Opens both files for appending after cutting lines of steps > last_step (and a torn last line). Errors: HEED_CREATE,
  * HEED_IO. */
 heed_status heed_metrics_open(heed_metrics **metrics, const char *run_dir, uint64_t last_step, heed_error *error);
-/* Appends. Allocates nothing. Errors: HEED_IO. sync makes what was written durable (at checkpoints). */
+/* Appends. Allocates nothing. A line that cannot be written waits in memory for the next add or flush, and is warned
+ * of; close tries it for the last time. Errors: HEED_IO: 1 MiB of lines wait already. */
 heed_status heed_metrics_add(heed_metrics *metrics, const heed_step_record *record, heed_error *error);
+/* Before a checkpoint: flush writes the lines that wait (errors: HEED_IO: they wait on), sync makes all durable
+ * (errors: HEED_IO: what is on the disk is not known any more). */
+heed_status heed_metrics_flush(heed_metrics *metrics, heed_error *error);
 heed_status heed_metrics_sync(heed_metrics *metrics, heed_error *error);
 void heed_metrics_close(heed_metrics *metrics);
 

@@ -34,7 +34,9 @@ void heed_phases_close(heed_phases *phases);
 /* The log of a step: means (layers, heads, HEED_N_STATISTICS). What changes is said, and written. Errors: HEED_IO,
  * HEED_MEMORY. */
 heed_status heed_phases_see(heed_phases *phases, uint64_t step, const double *means, heed_error *error);
-heed_status heed_phases_sync(heed_phases *phases, heed_error *error); /* makes them durable */
+/* As heed_metrics_flush and heed_metrics_sync. */
+heed_status heed_phases_flush(heed_phases *phases, heed_error *error);
+heed_status heed_phases_sync(heed_phases *phases, heed_error *error);
 
 /* The steps with marks, ascending, each once. They belong to phases, until the next call of see. */
 const uint64_t *heed_phases_steps(const heed_phases *phases, size_t *n_steps);

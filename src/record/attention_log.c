@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "heed/config.h"
+#include "heed/log.h"
 #include "record/attention_log.h"
 #include "record/attention_maps.h"
 #include "record/piece_text.h"
@@ -218,12 +219,22 @@ heed_status heed_attention_log_start(heed_attention_maps *maps, const char *run_
     heedi_worker_rest(&maps->worker);
     heedi_log_job_free(maps->job);
     maps->job = job;
+    maps->unwritten = false;
     heedi_worker_start(&maps->worker, write_job, job);
     return HEED_OK;
 }
 
 heed_status heed_attention_log_wait(heed_attention_maps *maps, heed_error *error) {
-    return heedi_worker_wait(&maps->worker, error);
+    heed_error failed = HEED_ERROR_INIT;
+    maps->unwritten = heedi_worker_wait(&maps->worker, &failed) != HEED_OK || maps->unwritten;
+    if (!maps->unwritten)
+        return HEED_OK;
+    heedi_worker_start(&maps->worker, write_job, maps->job); /* the maps are still those of that step */
+    const heed_status status = heedi_worker_wait(&maps->worker, error);
+    maps->unwritten = status != HEED_OK;
+    if (status == HEED_OK)
+        heed_say(HEED_WARNING, "%s (now it is written)", failed.status == HEED_OK ? maps->job->path : failed.message);
+    return status;
 }
 
 heed_status heed_attention_log_write(const char *run_dir, uint64_t step, const heed_attention_maps *maps,

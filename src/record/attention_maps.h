@@ -18,6 +18,7 @@ struct heed_attention_maps {
     heedi_worker worker;
     bool has_worker;
     heedi_log_job *job; /* the last one, or NULL */
+    bool unwritten;     /* it was tried, and is not on the disk */
 };
 
 void heedi_log_job_free(heedi_log_job *job);

@@ -7,8 +7,11 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "heed/log.h"
 
 static heed_status io_failed(const heedi_lines *file, heed_error *error) {
     return heed_fail(error, HEED_IO, "%s: %s", file->path, strerror(errno));
@@ -37,10 +40,14 @@ static heed_status cut(const heedi_lines *file, uint64_t end, heed_error *error)
 
 heed_status heedi_lines_open(heedi_lines *file, const char *run_dir, const char *name, uint64_t end,
                              heed_error *error) {
+    *file = (heedi_lines){.fd = -1};
     snprintf(file->path, sizeof file->path, "%s/%s", run_dir, name);
     file->fd = open(file->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (file->fd < 0)
         return heed_fail(error, HEED_CREATE, "%s: cannot be created: %s", file->path, strerror(errno));
+    file->waiting = malloc(HEEDI_WAITING_BYTES);
+    if (!file->waiting)
+        return heed_fail(error, HEED_MEMORY, "%s: out of memory", file->path);
     return cut(file, end, error);
 }
 
@@ -49,9 +56,13 @@ heed_status heedi_lines_sync(const heedi_lines *file, heed_error *error) {
 }
 
 void heedi_lines_close(heedi_lines *file) {
+    heed_error lost = HEED_ERROR_INIT; /* the run that goes on makes these steps again: their checkpoint waited too */
+    if (file->n_waiting > 0)
+        heedi_lines_flush(file, &lost);
     if (file->fd >= 0)
         close(file->fd);
-    file->fd = -1;
+    free(file->waiting);
+    *file = (heedi_lines){.fd = -1};
 }
 
 void heedi_line_add(heedi_line *line, const char *format, ...) {
@@ -70,17 +81,30 @@ void heedi_line_number(heedi_line *line, const char *key, double value) {
         heedi_line_add(line, ",\"%s\":null", key);
 }
 
-heed_status heedi_lines_put(const heedi_lines *file, heedi_line *line, heed_error *error) {
+heed_status heedi_lines_flush(heedi_lines *file, heed_error *error) {
+    while (file->n_waiting > 0) {
+        const ssize_t written = write(file->fd, file->waiting, file->n_waiting);
+        if (written <= 0) {
+            errno = written == 0 ? ENOSPC : errno;
+            return io_failed(file, error);
+        }
+        file->n_waiting -= (size_t)written; /* a part of a line is completed by the next write */
+        memmove(file->waiting, file->waiting + written, file->n_waiting);
+    }
+    file->told = false;
+    return HEED_OK;
+}
+
+heed_status heedi_lines_put(heedi_lines *file, heedi_line *line, heed_error *error) {
+    heed_error trouble = HEED_ERROR_INIT;
     heedi_line_add(line, "}\n");
-    const ssize_t written = write(file->fd, line->text, line->used);
-    if (written < 0)
-        return io_failed(file, error);
-    if ((size_t)written < line->used) { /* take back the part, so that a later line does not follow a torn one */
-        const off_t end = lseek(file->fd, 0, SEEK_END);
-        const bool cut_back = end >= written && ftruncate(file->fd, end - written) == 0;
-        (void)cut_back; /* else the next start cuts it */
-        errno = ENOSPC;
-        return io_failed(file, error);
+    if (line->used > HEEDI_WAITING_BYTES - file->n_waiting && heedi_lines_flush(file, error) != HEED_OK)
+        return HEED_IO;
+    memcpy(file->waiting + file->n_waiting, line->text, line->used);
+    file->n_waiting += line->used;
+    if (heedi_lines_flush(file, &trouble) != HEED_OK && !file->told) {
+        file->told = true;
+        heed_say(HEED_WARNING, "%s (training goes on; the line waits until it can be written)", trouble.message);
     }
     return HEED_OK;
 }

@@ -58,6 +58,11 @@ heed_status heed_metrics_add(heed_metrics *metrics, const heed_step_record *reco
     return heedi_lines_put(&metrics->timing, &text, error);
 }
 
+heed_status heed_metrics_flush(heed_metrics *metrics, heed_error *error) {
+    const heed_status status = heedi_lines_flush(&metrics->metrics, error);
+    return status == HEED_OK ? heedi_lines_flush(&metrics->timing, error) : status;
+}
+
 heed_status heed_metrics_sync(heed_metrics *metrics, heed_error *error) {
     const heed_status status = heedi_lines_sync(&metrics->metrics, error);
     return status == HEED_OK ? heedi_lines_sync(&metrics->timing, error) : status;

@@ -162,6 +162,10 @@ heed_status heed_phases_see(heed_phases *p, uint64_t step, const double *means, 
     return see(p, step, means, true, error);
 }
 
+heed_status heed_phases_flush(heed_phases *p, heed_error *error) {
+    return heedi_lines_flush(&p->file, error);
+}
+
 heed_status heed_phases_sync(heed_phases *p, heed_error *error) {
     return heedi_lines_sync(&p->file, error);
 }

@@ -96,7 +96,7 @@ static void look_at_probes(heedi_run *run) {
 bool heedi_look_begin(heedi_run *run) {
     if (!run->look.every || run->trainer.step % run->look.every != 0)
         return false;
-    if (run->comm->rank == 0)
+    if (run->comm->rank == 0 && heedi_look_finish(run, &run->trainer.failed) == HEED_OK)
         look_at_probes(run);
     memset(run->look.per_sequence, 0, run->look.per_sequence_size * sizeof(double));
     heed_model_observe(run->trainer.model, see_statistics, run);

@@ -55,6 +55,33 @@ static heed_status tell_phases(heedi_run *run, heed_error *error) {
     return heed_checkpoint_writer_phases(run->writer, &phases, error);
 }
 
+/* What must be written before a checkpoint: without its logs and figures there would be a gap in the run that goes on
+ * from it. What cannot be written (HEED_IO, HEED_CREATE) is kept, and may be tried again. */
+static heed_status write_what_waits(heedi_run *run, heed_error *error) {
+    heed_status status = heedi_look_finish(run, error);
+    if (status == HEED_OK)
+        status = heed_metrics_flush(run->metrics, error);
+    if (status == HEED_OK && run->look.phases)
+        status = heed_phases_flush(run->look.phases, error);
+    return status;
+}
+
+static heed_status start_saving(heedi_run *run, heed_error *error) {
+    heed_status status = heed_metrics_sync(run->metrics, error);
+    if (status == HEED_OK && run->look.phases)
+        status = heed_phases_sync(run->look.phases, error);
+    if (status == HEED_OK)
+        status = tell_phases(run, error);
+    if (status == HEED_OK)
+        status = heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot,
+                                              heed_corpus_tokenizer(run->corpus), error);
+    return status;
+}
+
+static bool is_last_save(const heedi_run *run) {
+    return run->trainer.stop || run->trainer.step >= (uint64_t)run->config->train.steps;
+}
+
 heed_status heedi_save(heedi_run *run, heed_error *error) {
     HEED_IN_STAGE(SAVE);
     heed_watchdog_mark(run->comm, run->trainer.step);
@@ -82,19 +109,14 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     run->state.step = run->trainer.step;
     run->state.guard = run->trainer.guard;
     run->state.source_tokenizer = heed_corpus_separate_sources(run->corpus);
-    /* a checkpoint without its logs and figures would leave a gap in the run that goes on from it */
-    heed_status started = heedi_look_finish(run, &failed);
-    if (started == HEED_OK)
-        started = heed_metrics_sync(run->metrics, &failed);
-    if (started == HEED_OK && run->look.phases)
-        started = heed_phases_sync(run->look.phases, &failed);
-    if (started == HEED_OK)
-        started = tell_phases(run, &failed);
-    if (started == HEED_OK)
-        started = heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot,
-                                               heed_corpus_tokenizer(run->corpus), &failed);
-    if (started != HEED_OK)
-        heed_fail(&run->trainer.failed, started, "%s", failed.message);
+    const bool complete = write_what_waits(run, &failed) == HEED_OK;
+    if (complete)
+        start_saving(run, &failed);
+    if (!complete && !is_last_save(run))
+        heed_say(HEED_WARNING, "no checkpoint after step %llu: %s (training goes on; earlier ones are whole)",
+                 (unsigned long long)run->trainer.step, failed.message);
+    else if (failed.status != HEED_OK)
+        heed_fail(&run->trainer.failed, failed.status, "%s", failed.message);
     return HEED_OK;
 }
 

@@ -27,6 +27,8 @@ typedef enum fault {
     EVAL_FAILS,
     LOSS_IS_NAN,
     METRICS_FAIL,
+    A_FLUSH_FAILS,
+    FLUSHES_FAIL,
     LOG_FAILS,
     SAVE_FAILS,
     LAST_SAVE_FAILS
@@ -69,6 +71,15 @@ heed_status __wrap_heed_metrics_add(heed_metrics *metrics, const heed_step_recor
     if (now == METRICS_FAIL && record->step == 3)
         return heed_fail(error, HEED_IO, "made-up fault: metrics cannot be written");
     return __real_heed_metrics_add(metrics, record, error);
+}
+
+static unsigned n_flushes;
+heed_status __real_heed_metrics_flush(heed_metrics *, heed_error *);
+heed_status __wrap_heed_metrics_flush(heed_metrics *, heed_error *);
+heed_status __wrap_heed_metrics_flush(heed_metrics *metrics, heed_error *error) {
+    if ((now == A_FLUSH_FAILS && n_flushes++ == 0) || now == FLUSHES_FAIL)
+        return heed_fail(error, HEED_IO, "made-up fault: lines cannot be written");
+    return __real_heed_metrics_flush(metrics, error);
 }
 
 heed_status __real_heed_attention_log_wait(heed_attention_maps *, heed_error *);
@@ -167,6 +178,18 @@ static void metrics_cannot_be_written(void **state) {
     expect_failure(METRICS_FAIL, HEED_IO, "metrics cannot be written", 0);
 }
 
+/* There is no checkpoint without the figures of its steps: training goes on to the next. */
+static void figures_wait_for_the_disk(void **state) {
+    (void)state;
+    heed_error error;
+    clear_run();
+    n_flushes = 0;
+    assert_int_equal(run_with(A_FLUSH_FAILS, &error), HEED_OK);
+    assert_true(comm->rank != 0 || n_flushes > 1);
+    expect_recovery();
+    expect_failure(FLUSHES_FAIL, HEED_IO, "lines cannot be written", 0);
+}
+
 static void attention_log_cannot_be_written(void **state) {
     (void)state;
     expect_failure(LOG_FAILS, HEED_IO, "a log cannot be written", 0);
@@ -200,6 +223,7 @@ int main(void) {
         cmocka_unit_test(evaluation_cannot_be_read),
         cmocka_unit_test(loss_is_not_finite),
         cmocka_unit_test(metrics_cannot_be_written),
+        cmocka_unit_test(figures_wait_for_the_disk),
         cmocka_unit_test(attention_log_cannot_be_written),
         cmocka_unit_test(last_checkpoint_cannot_be_written),
         cmocka_unit_test(a_checkpoint_cannot_be_written),
