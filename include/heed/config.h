@@ -129,7 +129,7 @@ typedef struct heed_config {
         int64_t spike_window; /* steps; at most HEED_MOST_WINDOW */
         int64_t verify_every; /* steps; 0 = off */
         heed_on_corruption on_corruption;
-        char walltime[HEED_PATH_MAX]; /* seconds, or "slurm" */
+        char walltime[HEED_PATH_MAX]; /* a time, or "slurm" */
         heed_recompute recompute;
         int64_t threads; /* a rank; 0 = cores / ranks on the node */
         double watchdog; /* seconds; 0 = off */
@@ -179,6 +179,10 @@ heed_status heed_config_override(heed_config *config, const char *assignment, he
  * go together, the one that was set more deliberately. Not touched, because they depend on the machine or the folder:
  * train.threads 0, an empty data.store. Errors: HEED_CONFIG. Not collective. */
 heed_status heed_config_resolve(heed_config *config, heed_error *error);
+
+/* The seconds of a time as train.walltime has it: a number of seconds, or [days-]hours:minutes:seconds or
+ * minutes:seconds as SLURM writes them. Negative: not a time. */
+double heed_walltime_seconds(const char *text);
 
 /* Blocks of the encoder: 0 without one. Cannot fail. */
 size_t heed_encoder_layers(const heed_config *config);

@@ -1,6 +1,7 @@
 /* Settings that are each in range but do not go together, and values that stand for others. */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "table.h"
@@ -184,12 +185,32 @@ static heed_status check_one_source(const heed_config *config, heed_error *error
     return HEED_OK;
 }
 
+double heed_walltime_seconds(const char *text) {
+    static const heedi_field number = {.type = HEEDI_REAL, .offset = offsetof(heed_config, train.clip), .high = 1e9};
+    const size_t length = strlen(text);
+    unsigned days = 0, hours = 0, minutes = 0, seconds = 0;
+    heed_config one = {0};
+    int end = 0;
+    if (!strchr(text, ':'))
+        return heedi_field_parse(&number, &one, text) ? one.train.clip : -1.0;
+    if (strspn(text, "0123456789:-") != length || text[0] == '-') /* sscanf would take blanks and signs */
+        return -1.0;
+    if (sscanf(text, "%4u-%2u:%2u:%2u%n", &days, &hours, &minutes, &seconds, &end) == 4 && (size_t)end == length)
+        return hours < 24 && minutes < 60 && seconds < 60 ? 86400.0 * days + 3600.0 * hours + 60.0 * minutes + seconds
+                                                          : -1.0;
+    end = 0;
+    if (sscanf(text, "%6u:%2u:%2u%n", &hours, &minutes, &seconds, &end) == 3 && (size_t)end == length)
+        return minutes < 60 && seconds < 60 ? 3600.0 * hours + 60.0 * minutes + seconds : -1.0;
+    end = 0;
+    if (sscanf(text, "%6u:%2u%n", &minutes, &seconds, &end) == 2 && (size_t)end == length)
+        return seconds < 60 ? 60.0 * minutes + seconds : -1.0;
+    return -1.0;
+}
+
 static heed_status check_walltime(const heed_config *config, heed_error *error) {
-    heed_config copy = *config;
-    const heedi_field seconds = {.type = HEEDI_REAL, .offset = offsetof(heed_config, train.clip), .high = 1e9};
-    if (strcmp(config->train.walltime, "slurm") == 0 || heedi_field_parse(&seconds, &copy, config->train.walltime))
+    if (strcmp(config->train.walltime, "slurm") == 0 || heed_walltime_seconds(config->train.walltime) >= 0.0)
         return HEED_OK;
-    clash(config, error, "train.walltime", "expected a number of seconds, or slurm");
+    clash(config, error, "train.walltime", "expected a number of seconds, [days-]hours:minutes:seconds, or slurm");
     return heed_hint(error, "0: no end");
 }
 
@@ -235,7 +256,7 @@ static const struct {
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_phase_every, "log.attention_every=0 checkpoint.phase_every=10"},
     {check_probes, "log.probes=0"},
-    {check_walltime, "train.walltime=1:30:00"},
+    {check_walltime, "train.walltime=1:60:00"},
     {check_data, "data.text= data.store="},
     {check_one_source, "data.task=copy data.text=book.txt"},
     {check_pairs, "data.pairs=book.tsv"},

@@ -162,8 +162,8 @@ const heedi_field heedi_fields[] = {
     {REAL(train, watchdog, 600, 0, 1e6), .resumable = true, .unit = "s",
      .meaning = "within which all ranks end when one is lost or hangs; it must be longer than the longest part of a step; 0: off"},
     {TEXT(train, walltime, "slurm"), .resumable = true, .unit = "s",
-     .meaning = "that the run has from its start: it saves and ends in time with status 75; slurm: until SLURM_JOB_END_TIME (Unix time, set by "
-                "SLURM or by the job script), if there is one; 0: no end"},
+     .meaning = "that the run has from its start, a number or [days-]hours:minutes:seconds: it saves and ends in time with status 75; slurm: until "
+                "SLURM_JOB_END_TIME (Unix time, set by SLURM or by the job script), if there is one; 0: no end"},
     {TEXT(train, init_from, ""), .unit = "",
      .meaning = "checkpoint whose weights a new run starts from; empty: random weights"},
 

@@ -26,7 +26,7 @@ void heedi_stop_forget(void) {
 /* Seconds from now to the end of the time that the run has; infinite: no end. */
 static double time_left(const char *walltime) {
     if (strcmp(walltime, "slurm") != 0)
-        return atof(walltime) > 0.0 ? atof(walltime) : INFINITY;
+        return heed_walltime_seconds(walltime) > 0.0 ? heed_walltime_seconds(walltime) : INFINITY;
     const char *end = getenv("SLURM_JOB_END_TIME");
     return end && atof(end) > 0.0 ? atof(end) - (double)time(NULL) : INFINITY;
 }

@@ -109,6 +109,35 @@ static void assert_clash(const char *text, const char *assignment, const char *m
     assert_string_equal(error.hint, hint);
 }
 
+/* As sbatch --time reads them, but that a number alone is one of seconds. */
+static void walltimes(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double seconds;
+    } known[] = {{"90", 90},
+                 {"0.5", 0.5},
+                 {"0", 0},
+                 {"01:30", 90},
+                 {"1:30:00", 5400},
+                 {"100:00:00", 360000},
+                 {"2-01:00:03", 176403},
+                 {"1:60:00", -1},
+                 {"1:30:60", -1},
+                 {"1-24:00:00", -1},
+                 {"1:2:3:4", -1},
+                 {"-1:30", -1},
+                 {"1: 30", -1},
+                 {"1:-30", -1},
+                 {"1:30:", -1},
+                 {"1-30", -1},
+                 {"soon", -1},
+                 {"", -1}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (heed_walltime_seconds(known[i].text) != known[i].seconds)
+            fail_msg("%s is %g s", known[i].text, heed_walltime_seconds(known[i].text));
+}
+
 static void clashes_blame_the_key_set_most_deliberately(void **state) {
     (void)state;
     assert_clash("[model]\nheads = 5\n", NULL, "a.ini:2: model.heads = 5: width 128 is not divisible by it",
@@ -236,6 +265,7 @@ int main(void) {
         cmocka_unit_test(messages_name_place_and_remedy),
         cmocka_unit_test(first_fault_wins),
         cmocka_unit_test(overrides_win_and_are_checked_alike),
+        cmocka_unit_test(walltimes),
         cmocka_unit_test(clashes_blame_the_key_set_most_deliberately),
         cmocka_unit_test(every_rule_can_be_broken),
         cmocka_unit_test(resolving_fills_in_and_is_done_once),
