@@ -69,10 +69,13 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *entry, void *reason
 heed_status heedi_store_fail(heed_store *store, const char *name, const char *doing, heed_error *error) {
     char reason[256] = "unknown reason";
     if (store->disk.error)
-        snprintf(reason, sizeof reason, "%s", strerror(store->disk.error));
+        snprintf(reason, sizeof reason, "%s",
+                 store->disk.error == ENOMEM ? "out of memory" : strerror(store->disk.error));
     else
         H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
-    const heed_status status = store->disk.writing || store->disk.error ? HEED_IO : HEED_DATA;
+    const heed_status status = store->disk.error == ENOMEM                ? HEED_MEMORY
+                               : store->disk.writing || store->disk.error ? HEED_IO
+                                                                          : HEED_DATA;
     return heed_fail(error, status, "%s: %s%s%s: %s", store->path, name ? name : "", name ? ": " : "", doing, reason);
 }
 

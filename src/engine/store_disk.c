@@ -64,8 +64,11 @@ static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr
     (void)name, (void)flags, (void)max_address;
     const driver_info *info = H5Pget_driver_info(access);
     driver_file *file = info ? calloc(1, sizeof *file) : NULL;
-    if (!file)
+    if (!file) { /* HDF5 itself has no word for it */
+        if (info)
+            info->disk->error = ENOMEM;
         return NULL;
+    }
     file->disk = info->disk;
     return &file->head;
 }
