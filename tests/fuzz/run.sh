@@ -31,8 +31,15 @@ make_seeds() {
     rm -rf "$seeds/run" "$seeds/why"
     "$heed" train --quiet "data.text=$seeds/book.txt" "run.dir=$seeds/run" "${small[@]}"
     "$heed" controls "data.text=$seeds/book.txt" "run.dir=$seeds/why" "${small[@]}" controls.runs=1 >/dev/null 2>&1
+    "$heed" probe "$seeds/run" --output "$seeds/probe.h5" >/dev/null
+    mkdir -p "$seeds/pair_file"
+    sed -n 2000,2020p "$source/data/gospels.en-es.tsv" >"$seeds/pairs.tsv"
+    "$heed" prepare --pairs "$seeds/pairs.tsv" --output "$seeds/pairs.h5" >/dev/null
+    for kind in A Q '%' '|'; do
+        { printf '%s' "$kind" && cat "$seeds/pairs.tsv"; } >"$seeds/pair_file/$(printf '%d' "'$kind")"
+    done
     for kind in tokens:run/tokens.h5 checkpoint:run/checkpoints/step-00000002.h5 attention:run/attention/step-00000001.h5 \
-        controls:why/controls.h5; do
+        controls:why/controls.h5 probe:probe.h5 pairs:pairs.h5; do
         rm -rf "${seeds:?}/${kind%%:*}"
         mkdir -p "$seeds/${kind%%:*}"
         "$folder/build/tests/bad_input/bad_input_make_damaged" "$seeds/${kind#*:}" "$seeds/${kind%%:*}" >/dev/null
