@@ -47,11 +47,24 @@ every = 10
 """
 
 
+class Failed(Exception):
+    """A fault that was not survived. An exception, and not an exit, so that it comes out of a pool's threads too."""
+
+
 def fail(*words):
-    print("FAILED:", *words, flush=True)
+    raise Failed(" ".join(map(str, words)))
+
+
+def _tell_failure(kind, value, trace):
+    if kind is not Failed:
+        sys.__excepthook__(kind, value, trace)
+        return
+    print("FAILED:", value, flush=True)
     for folder in sorted(pathlib.Path(".").glob("*/out.txt")):
         print(f"--- {folder}\n{folder.read_text(errors='replace')[-3000:]}")
-    sys.exit(1)
+
+
+sys.excepthook = _tell_failure
 
 
 def skip(*words):
@@ -184,6 +197,21 @@ def train(folder, *settings, expect=0, **options):
     status = run.wait()
     check(status == expect, f"{folder}: status {status} instead of {expect}")
     return run
+
+
+ENDLESS = 1000000000  # steps: the run ends when the test says so, on every machine in the midst of them
+
+
+def stop_and_compare(run, *settings):
+    """A run of ENDLESS steps is stopped on request, goes on for some steps, and has the bits of one that was never
+    disturbed. For settings by which nothing depends on the number of steps: no attention logs, which hold the settings."""
+    os.kill(run.process.pid, signal.SIGUSR1)  # mpirun passes it on
+    check(run.wait() == 75, f"{run.folder}: stopped on request, it ended with {run.process.returncode}")
+    steps = int(newest(run.folder).stem[5:]) + 5
+    train(run.folder, *settings, f"train.steps={steps}", ranks=1)
+    whole = pathlib.Path(f"{run.folder}-whole")
+    train(whole, *settings, f"train.steps={steps}", ranks=1)
+    same(whole, run.folder)
 
 
 def newest(folder):

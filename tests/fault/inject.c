@@ -2,18 +2,22 @@
  *
  *   memory:N          the Nth allocation by heed's own code returns NULL
  *   mpi:N             the Nth place in heed's code that calls MPI: its call is not done, and fails
- *   disk:N:ERRNO      the Nth call that changes a file (write, sync, cut, rename, open to write, close of a written
- * file) fails with that error number, and so do all later ones when ERRNO is followed by "+" clock             the time
- * of day jumps by a day, forth and back, every 100 questions
+ *   disk:N:ERRNO      the Nth call that changes the file HEED_INJECT_FILE (write, sync, cut, rename, open to write,
+ *                     close of a written file) fails with that error number; with "+" behind ERRNO so do all later
+ *                     calls, whatever the file
+ *   clock             the time of day jumps by a day, forth and back, every 100 questions
  *
  * N = 0 fails nothing. HEED_INJECT_RANK limits it to one rank of Open MPI's numbering. At the end of the process the
- * number of calls or places goes to the file HEED_INJECT_COUNT.RANK. Only calls from heed's own text count (its
+ * number of calls or places goes to the file HEED_INJECT_COUNT.RANK; for the disk, a line a call goes there: the call,
+ * a blank, the file as it is named in the end. Numbers are a file's own because files are written by several threads at
+ * once, each by one at a time: so the Nth call is the same one in every run. Only calls from heed's own text count (its
  * libraries' are theirs), but for disk, where HDF5's way to the disk is heed's own driver anyway. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <mpi.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,10 +37,11 @@ static struct {
     bool for_ever; /* disk: all from the Nth on */
     unsigned long nth, n;
     int reason;
-    const char *count_path;
+    const char *count_path, *file;
+    int calls_fd;           /* of the disk's */
+    bool failed;            /* the disk's Nth call */
     uintptr_t first, end;   /* heed's own text */
     const void *place[512]; /* of calls to MPI, in the order in which they were met */
-    unsigned char dirty[1024];
 } inject;
 
 static int find_text(struct dl_phdr_info *info, size_t bytes, void *context) {
@@ -60,25 +66,31 @@ static bool is_heed(void) {
 __attribute__((constructor)) static void read_what(void) {
     const char *what = getenv("HEED_INJECT"), *only = getenv("HEED_INJECT_RANK"),
                *rank = getenv("OMPI_COMM_WORLD_RANK");
-    char name[16] = "", reason[16] = "";
+    char name[16] = "", reason[16] = "", path[4096];
     if (!what || !is_heed() || (only && rank && strcmp(only, rank) != 0))
         return;
     sscanf(what, "%15[a-z]:%lu:%15s", name, &inject.nth, reason);
     inject.reason = atoi(reason);
     inject.for_ever = strchr(reason, '+') != NULL;
     inject.count_path = getenv("HEED_INJECT_COUNT");
+    inject.file = getenv("HEED_INJECT_FILE");
     dl_iterate_phdr(find_text, NULL);
     const char *const names[] = {"nothing", "memory", "mpi", "disk", "clock"};
     for (int k = 1; k < 5; k++)
         if (strcmp(name, names[k]) == 0)
             inject.kind = (kind)k;
+    inject.calls_fd = -1;
+    if (inject.kind == DISK && inject.nth == 0 && inject.count_path) {
+        snprintf(path, sizeof path, "%s.%s", inject.count_path, rank ? rank : "0");
+        inject.calls_fd = (int)syscall(SYS_open, path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    }
 }
 
 /* Counts say how many calls there are to fail, so that a test can enumerate them. */
 __attribute__((destructor)) static void tell_count(void) {
     char path[4096], text[32];
     const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-    if (inject.kind == NOTHING || !inject.count_path)
+    if (inject.kind == NOTHING || inject.kind == DISK || !inject.count_path)
         return;
     snprintf(path, sizeof path, "%s.%s", inject.count_path, rank ? rank : "0");
     const int length = snprintf(text, sizeof text, "%lu\n", inject.n);
@@ -215,25 +227,55 @@ MPI_CALL(MPI_Cancel, (MPI_Request * request), (request))
 
 /* ---- the disk ---------------------------------------------------------------------------------------------------- */
 
-/* Files of the run and what is written for it: not pipes, terminals, shared memory. */
-static bool is_a_file(int fd) {
+/* Whether path is of the run, or what is written for it: not pipes, terminals, shared memory. */
+static bool is_meant(const char *path) {
+    static const char *const others[] = {"ompi.", "pmix", "out.txt"};
+    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
+        return false;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strstr(path, others[i]))
+            return false;
+    return true;
+}
+
+/* Tells of the call, or fails it. path may be that of a file under its temporary name. */
+static bool path_fails(const char *call, const char *path) {
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    char name[4096], line[4200];
+    if (inject.kind != DISK || !is_meant(path))
+        return false;
+    snprintf(name, sizeof name, "%s", path);
+    const size_t length = strlen(name), file_length = inject.file ? strlen(inject.file) : 0;
+    const bool temporary = length > 4 && strcmp(name + length - 4, ".tmp") == 0;
+    name[temporary ? length - 4 : length] = '\0';
+    const size_t end = strlen(name);
+    pthread_mutex_lock(&mutex);
+    bool fails = inject.failed && inject.for_ever;
+    if (inject.calls_fd >= 0) {
+        const int n = snprintf(line, sizeof line, "%s %s\n", call, name);
+        syscall(SYS_write, inject.calls_fd, line, (size_t)n);
+    }
+    if (file_length && end >= file_length && strcmp(name + end - file_length, inject.file) == 0) {
+        fails = fails || ++inject.n == inject.nth;
+        inject.failed = inject.failed || fails;
+    }
+    pthread_mutex_unlock(&mutex);
+    if (fails)
+        errno = inject.reason;
+    return fails;
+}
+
+static bool fd_fails(const char *call, int fd) {
     struct stat file;
     char path[64], target[4096];
+    if (inject.kind != DISK)
+        return false;
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     const ssize_t n = readlink(path, target, sizeof target - 1);
     if (n <= 0 || fstat(fd, &file) != 0 || !(S_ISREG(file.st_mode) || S_ISDIR(file.st_mode)))
         return false;
     target[n] = '\0';
-    return !strstr(target, "/dev/shm") && !strstr(target, "ompi.") && !strstr(target, "out.txt") &&
-           !strstr(target, "pmix");
-}
-
-static bool disk_fails(void) {
-    const unsigned long n = __atomic_add_fetch(&inject.n, 1, __ATOMIC_RELAXED);
-    if (inject.nth == 0 || (n != inject.nth && !(inject.for_ever && n > inject.nth)))
-        return false;
-    errno = inject.reason;
-    return true;
+    return path_fails(call, target);
 }
 
 #define REAL(name)                                                                                                     \
@@ -243,32 +285,34 @@ static bool disk_fails(void) {
 
 ssize_t write(int fd, const void *data, size_t bytes) {
     REAL(write);
-    return inject.kind == DISK && is_ours(CALLER) && is_a_file(fd) && disk_fails() ? -1 : real(fd, data, bytes);
+    return is_ours(CALLER) && fd_fails("write", fd) ? -1 : real(fd, data, bytes);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset) {
     REAL(pwrite);
-    return inject.kind == DISK && is_ours(CALLER) && is_a_file(fd) && disk_fails() ? -1 : real(fd, data, bytes, offset);
+    return is_ours(CALLER) && fd_fails("pwrite", fd) ? -1 : real(fd, data, bytes, offset);
 }
 
 int fsync(int fd) {
     REAL(fsync);
-    return inject.kind == DISK && is_ours(CALLER) && is_a_file(fd) && disk_fails() ? -1 : real(fd);
+    if (inject.kind == DISK && is_ours(CALLER)) /* whose power does not fail: not done, for speed */
+        return fd_fails("fsync", fd) ? -1 : 0;
+    return real(fd);
 }
 
 int ftruncate(int fd, off_t length) {
     REAL(ftruncate);
-    return inject.kind == DISK && is_ours(CALLER) && is_a_file(fd) && disk_fails() ? -1 : real(fd, length);
+    return is_ours(CALLER) && fd_fails("ftruncate", fd) ? -1 : real(fd, length);
 }
 
 int rename(const char *from, const char *to) {
     REAL(rename);
-    return inject.kind == DISK && is_ours(CALLER) && disk_fails() ? -1 : real(from, to);
+    return is_ours(CALLER) && path_fails("rename", to) ? -1 : real(from, to);
 }
 
 int mkdir(const char *path, mode_t mode) {
     REAL(mkdir);
-    return inject.kind == DISK && is_ours(CALLER) && disk_fails() ? -1 : real(path, mode);
+    return is_ours(CALLER) && path_fails("mkdir", path) ? -1 : real(path, mode);
 }
 
 int open(const char *path, int flags, ...) {
@@ -278,13 +322,17 @@ int open(const char *path, int flags, ...) {
     const mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
     const bool writes = (flags & O_ACCMODE) != O_RDONLY;
-    return inject.kind == DISK && writes && is_ours(CALLER) && disk_fails() ? -1 : real(path, flags, mode);
+    return writes && is_ours(CALLER) && path_fails("open", path) ? -1 : real(path, flags, mode);
 }
 
-int close(int fd) { /* Linux closes even when it reports an error */
+/* Linux closes even when it reports an error. */
+static bool close_fails(int fd) {
+    return inject.kind == DISK && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY && fd_fails("close", fd);
+}
+
+int close(int fd) {
     REAL(close);
-    const bool writes = inject.kind == DISK && is_ours(CALLER) && (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
-    const bool fails = writes && is_a_file(fd) && disk_fails();
+    const bool fails = is_ours(CALLER) && close_fails(fd);
     const int result = real(fd);
     if (fails)
         errno = inject.reason;
@@ -293,19 +341,17 @@ int close(int fd) { /* Linux closes even when it reports an error */
 
 FILE *fopen(const char *path, const char *mode) {
     REAL(fopen);
-    return inject.kind == DISK && mode[0] != 'r' && is_ours(CALLER) && disk_fails() ? NULL : real(path, mode);
+    return mode[0] != 'r' && is_ours(CALLER) && path_fails("fopen", path) ? NULL : real(path, mode);
 }
 
 int fflush(FILE *file) {
     REAL(fflush);
-    return inject.kind == DISK && file && is_ours(CALLER) && is_a_file(fileno(file)) && disk_fails() ? EOF : real(file);
+    return file && is_ours(CALLER) && fd_fails("fflush", fileno(file)) ? EOF : real(file);
 }
 
 int fclose(FILE *file) {
     REAL(fclose);
-    const bool fails = inject.kind == DISK && is_ours(CALLER) &&
-                       (fcntl(fileno(file), F_GETFL) & O_ACCMODE) != O_RDONLY && is_a_file(fileno(file)) &&
-                       disk_fails();
+    const bool fails = is_ours(CALLER) && close_fails(fileno(file));
     const int result = real(file);
     if (fails)
         errno = inject.reason;

@@ -9,11 +9,12 @@ import errno
 import multiprocessing.pool
 import os
 import pathlib
+import re
 import shutil
 import sys
 import time
 
-from fault import Run, arguments, check, fail, same, train, write_config
+from fault import Failed, Run, arguments, check, fail, same, train, write_config
 
 library, kind = arguments[:2]
 few = arguments[2:] == ["few"]
@@ -23,8 +24,10 @@ SMALL = ["--quiet", "train.steps=4", "checkpoint.every=2", "log.attention_every=
 write_config()
 
 
-def start(folder, what, ranks, only=None, settings=SMALL):
+def start(folder, what, ranks, only=None, settings=SMALL, file=None):
     environment = {"LD_PRELOAD": library, "HEED_INJECT": what, "HEED_INJECT_COUNT": os.path.abspath("count")}
+    if file is not None:
+        environment["HEED_INJECT_FILE"] = file
     if only is not None:
         environment["HEED_INJECT_RANK"] = str(only)
     return Run(folder, *settings, ranks=ranks, environment=environment)
@@ -34,7 +37,27 @@ def count(ranks, only):
     """How many calls or places there are to fail, in a run where none does."""
     run = start(f"counted-{ranks}-{only}", f"{kind}:0", ranks, only)
     check(run.wait() == 0, f"{kind}: a run where nothing fails ended with {run.process.returncode}")
-    return int(pathlib.Path(f"count.{only if ranks else 0}").read_text())
+    return pathlib.Path(f"count.{only if ranks else 0}").read_text()
+
+
+def disk_calls():
+    """All calls that change a file of the run, as (file, number among those of the file, call)."""
+    calls, numbers = [], collections.Counter()
+    for line in count(0, 0).splitlines():
+        call, path = line.split(" ", 1)
+        file = path[path.rindex("run"):] if path.endswith("run") else path[path.rindex("run/"):]
+        numbers[file] += 1
+        calls.append((file, numbers[file], call))
+    return calls
+
+
+def some(calls):
+    """Every kind of call once for every kind of file: of those that are alike the first, the last, and what lies between,
+    in turn."""
+    alike = collections.defaultdict(list)
+    for file, number, call in calls:
+        alike[re.sub(r"\d+", "", file), call].append((file, number, call))
+    return [those[[0, -1, len(those) // 2][i % 3]] for i, those in enumerate(alike.values())]
 
 
 def judge(what, run, status):
@@ -51,42 +74,51 @@ def judge(what, run, status):
     return ""
 
 
+def go_on(folder):
+    """The same command without a fault. What is wrong with what came of both, or ''."""
+    again = Run(folder, *SMALL, ranks=0)
+    if again.wait(100) != 0:
+        return f"the run after it failed: {again.said()[-500:]}"
+    if "passed over" in again.said():
+        return f"a damaged file was left: {again.said()[-500:]}"
+    left = [str(path) for path in pathlib.Path(folder).rglob("*.tmp")]
+    if left:
+        return f"temporary files are left: {left}"
+    same("whole", folder)
+    return ""
+
+
 def one(case):
-    """A run with one fault, and one after it without. What came of it: a word for the table, or what is wrong."""
-    name, what, ranks, only = case
+    """A run with one fault, and one after it without: (what was done to whom, status, what is wrong or '', the line)."""
+    name, what, ranks, only, *file = case
     folder = f"case-{name}"
-    run = start(folder, what, ranks, only)
+    run = start(folder, what, ranks, only, file=file[0] if file else None)
     status = run.wait(100)
     run.wait_until_gone(10)
     wrong = judge(what, run, status)
-    if not wrong and kind == "disk":
-        left = [str(path) for path in pathlib.Path(folder).rglob("*.tmp")]
-        again = Run(folder, *SMALL, ranks=0)
-        if again.wait(100) != 0:
-            wrong = f"the run after it failed: {again.said()[-500:]}"
-        elif "passed over" in again.said():
-            wrong = f"a damaged file was left: {again.said()[-500:]}"
-        elif [path for path in pathlib.Path(folder).rglob("*.tmp")]:
-            wrong = f"temporary files are left: {left}"
-        else:
-            same("whole", folder)
     line = next((line for line in run.lines() if not line.startswith("heed: warning: ")), "")
+    try:
+        if not wrong and kind == "disk":
+            wrong = go_on(folder)
+    except Failed as failed:
+        wrong = str(failed)
     if not wrong:
         shutil.rmtree(folder)
-    return what, only, status, wrong, line
+    where = file[0] if file else f"rank {only}" if ranks else "the only rank"
+    return f"{what} on {where}", status, wrong, line
 
 
 def each(cases):
     """Runs all cases; prints how they ended."""
     ends, n_wrong = collections.Counter(), 0
     with multiprocessing.pool.ThreadPool(1 if cases and cases[0][2] else os.cpu_count()) as pool:
-        for what, only, status, wrong, line in pool.imap_unordered(one, cases):
+        for what, status, wrong, line in pool.imap_unordered(one, cases):
             ends[status] += 1
             n_wrong += wrong != ""
             if wrong:
-                print(f"WRONG: {what} on rank {only}: {wrong}", flush=True)
+                print(f"WRONG: {what}: {wrong}", flush=True)
             elif os.environ.get("HEED_FAULT_VERBOSE"):
-                print(f"{what} on rank {only}: {status}: {line}", flush=True)
+                print(f"{what}: {status}: {line}", flush=True)
     print(f"{kind}: {len(cases)} tried, {len(cases) - n_wrong} survived; ends by status: {dict(sorted(ends.items()))}")
     if n_wrong:
         sys.exit(1)
@@ -96,20 +128,22 @@ train("whole", *SMALL, ranks=0)
 if kind == "mpi":
     cases = []
     for only in (0, 2):
-        n = count(3, only)
+        n = int(count(3, only))
         cases += [(f"{only}-{i}", f"mpi:{i}", 3, only) for i in range(1, n + 1, 5 if few else 1)]
     each(cases)
 elif kind == "memory":
-    n = count(0, 0)
+    n = int(count(0, 0))
     each([(f"{i}", f"memory:{i}", 0, None) for i in range(1, n + 1, max(1, n // 40) if few else 1)])
 elif kind == "disk":
-    n = count(0, 0)
-    reasons = (errno.ENOSPC, errno.EFBIG, errno.EIO)
+    reasons, calls = (errno.ENOSPC, errno.EFBIG, errno.EIO), disk_calls()
     if few:
-        cases = [(f"{i}", f"disk:{i}:{reasons[i % 3]}", 0, None) for i in range(1, n + 1, max(1, n // 30))]
+        cases = [(f"{i}", f"disk:{number}:{reasons[i % 3]}{'+' * (i % 2)}", 0, None, file)
+                 for i, (file, number, call) in enumerate(some(calls))]
     else:
-        cases = [(f"{i}-{e}", f"disk:{i}:{e}", 0, None) for i in range(1, n + 1) for e in reasons]
-        cases += [(f"{i}-on", f"disk:{i}:{errno.ENOSPC}+", 0, None) for i in range(1, n + 1)]
+        ends = [f"{reason}" for reason in reasons] + [f"{errno.ENOSPC}+"]
+        cases = [(f"{i}-{end}", f"disk:{number}:{end}", 0, None, file)
+                 for i, (file, number, call) in enumerate(calls) for end in ends]
+    print(f"disk: {len(calls)} calls change a file in a run of 4 steps", flush=True)
     each(cases)
 elif kind == "clock":
     begin = time.monotonic()

@@ -1,13 +1,18 @@
 """The job scripts of scripts/slurm under a real SLURM, which this test starts for itself: whatever ends a job early, there
 is a checkpoint and the status 75, the next life goes on, and the final bits are those of a run that nothing interrupted.
 
+No row depends on the speed of the machine: a job has no end of its own until it was interrupted, and then gets one by its
+config, some steps behind its checkpoint. Most of a row is waiting for SLURM, so all rows run side by side.
+
     slurm_test.py HEED SOURCE [few | all]
 """
+import multiprocessing.pool
 import os
+import pathlib
 import time
 
 import world
-from fault import arguments, check, program, same, source, train, write_config
+from fault import ENDLESS, arguments, check, program, same, source, train, write_config
 
 world.enter()
 from slurm_cluster import ENDED, Cluster, Job  # noqa: E402
@@ -15,77 +20,57 @@ from slurm_cluster import ENDED, Cluster, Job  # noqa: E402
 scripts = source / "scripts/slurm"
 everything = arguments == ["all"]
 write_config()
-config = os.path.abspath("config.ini")
 OPTIONS = ["--ntasks-per-node=2", "--overcommit"]
 ENVIRONMENT = {"HEED_PROGRAM": program, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
-cluster = Cluster()
-tried = survived = 0
+               "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
+               "OMPI_MCA_mpi_yield_when_idle": "1"}
+SETTINGS = ["eval.every=0", "log.attention_every=0", "checkpoint.every=0", "train.schedule=constant", "model.width=128",
+            "train.batch=32"]  # some 20 steps a second: what a job does until SLURM's signal comes is done twice
+BEHIND = 20  # steps
 
 
-def settings(steps):
-    return [f"train.steps={steps}", "eval.every=0", "log.attention_every=500", "checkpoint.every=500"]
-
-
-def submit(name, script, launcher, steps, *options):
-    return Job(cluster, name, [*OPTIONS, *options], scripts / script, config, *settings(steps),
-               environment={**ENVIRONMENT, "HEED_LAUNCHER": launcher})
-
-
-def whole(steps, known=set()):
-    if steps not in known:
-        train(f"whole-{steps}", *settings(steps), ranks=1)
-        known.add(steps)
-    return f"whole-{steps}"
+def write_steps(folder, steps):
+    """The job's own config; the next life reads it."""
+    text = pathlib.Path("config.ini").read_text().replace("steps = 40\n", f"steps = {steps}\n")
+    check(f"steps = {steps}\n" in text, "config.ini has other steps")
+    folder.mkdir(exist_ok=True)
+    (folder / "new.ini").write_text(text)
+    (folder / "new.ini").replace(folder / "config.ini")
 
 
 def written(job):
-    return [int(path.stem[5:]) for path in (job.folder / "run/checkpoints").glob("step-*.h5")]
+    return sorted(int(path.stem[5:]) for path in (job.folder / "run/checkpoints").glob("step-*.h5"))
 
 
-def requested(job, steps):
-    return [step for step in written(job) if step % 500 and step != steps]
-
-
-def stopped(job, steps):
-    """The step of the one checkpoint that was written on request. (mpirun forwards no words after SIGTERM, so that what was
-    said of it may be lost.)"""
-    check(len(requested(job, steps)) == 1, f"{job.folder}: checkpoints of {written(job)}")
-    return requested(job, steps)[0]
-
-
-def row(name, script, launcher, interrupt, *options, ends=None, lives=2, goes_on=True):
-    """One job that is interrupted in the midst of its steps; long enough for that on any machine."""
-    global tried, survived
-    tried += 1
+def row(case):
+    """One job that is interrupted in the midst of its steps. What came of it, in words."""
+    name, script, launcher, interrupt, options, ends = case
     start = time.monotonic()
-    for steps in (1500, 15000, 150000):
-        job = submit(f"{name}-{launcher}-{steps}", script, launcher, steps, *options)
-        job.wait_for_step(5)
-        interrupt(job)
-        interrupted = time.monotonic()
-        if goes_on:
-            state, status = job.wait_for_end()
-            check((state, status) == ("COMPLETED", 0), f"{job.folder}: {state} {status}")
-            if job.lives() == 1 and time.monotonic() - interrupted < 4:
-                continue  # it was done before the signal came
-            if not requested(job, steps):
-                continue  # or before the script passed it on; one that takes no notice fails when no number of steps is enough
-            check(job.lives() == lives, f"{job.folder}: {job.lives()} lives")
-            step = stopped(job, steps)
-        else:
-            state, status = job.wait_for_end()
-            if steps in written(job):
-                continue  # likewise
-            check((state, status) in ends, f"{job.folder}: {state} {status}")
-            step = stopped(job, steps)
-            train(job.folder, *settings(steps), ranks=1)  # the same command goes on, in whatever shape
-        same(whole(steps), job.folder)
-        survived += 1
-        print(f"{name}, {launcher}: stopped after step {step} of {steps}, same bits in the end, "
-              f"{time.monotonic() - start:.0f} s", flush=True)
-        return
-    check(False, f"{name}: no job is long enough on this machine")
+    folder = pathlib.Path(f"{name}-{script.split('.')[0]}-{launcher}").resolve()
+    write_steps(folder, ENDLESS)
+    job = Job(cluster, folder, [*OPTIONS, *options], scripts / script, folder / "config.ini", *SETTINGS,
+              environment={**ENVIRONMENT, "HEED_LAUNCHER": launcher})
+    job.wait_for_step(5)
+    interrupt(job)
+    if ends is GOES_ON:  # SLURM lets some seconds pass before the next life
+        job.wait_for(lambda: written(job), 120, "has no checkpoint of the interruption")
+        steps = max(written(job)) + BEHIND
+        write_steps(folder, steps)
+        state, status = job.wait_for_end()
+    else:
+        state, status = job.wait_for_end()
+        check(written(job), f"{folder}: {state} {status}, without a checkpoint")
+        steps = max(written(job)) + BEHIND
+    check((state, status) in ends, f"{folder}: {state} {status}")
+    check(job.lives() == 1 + (ends is GOES_ON), f"{folder}: {job.lives()} lives")
+    if ends is not GOES_ON:  # the same command goes on, in whatever shape
+        train(folder, f"train.steps={steps}", *SETTINGS, ranks=1)
+    check(written(job) == [steps - BEHIND, steps], f"{folder}: checkpoints of {written(job)}")
+    whole = folder.with_name(f"{folder.name}-whole")
+    train(whole, f"train.steps={steps}", *SETTINGS, ranks=1)
+    same(whole, folder)
+    return (f"{name}, {script}, {launcher}: {state} {status}, stopped after step {steps - BEHIND} of {steps}, same bits in the end, "
+            f"{time.monotonic() - start:.0f} s")
 
 
 def scancel(*how):
@@ -97,30 +82,41 @@ def requeue(job):
 
 
 def time_limit(job):
-    """The job's limit becomes one minute: SLURM's own signal comes 40 s before it. The second life may last longer."""
+    """The job's limit becomes one minute, and SLURM's own signal comes before it. The next life may last longer."""
     cluster.ask("scontrol", "update", f"JobId={job.number}", "TimeLimit=1")
-    while job.lives() == 1 and job.fields()["JobState"] not in ENDED:
-        time.sleep(0.5)
-    if job.lives() > 1:
-        cluster.ask("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")
+    job.wait_for(lambda: job.lives() > 1, 120, "is not put back")
+    cluster.ask("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")
+
+
+def wait_for_walltime(job):
+    """Nothing: the job knows from SLURM when its minute is over."""
 
 
 REQUEUE, ONCE = "train-requeue.sbatch", "train.sbatch"
-CANCELLED = {"goes_on": False, "ends": [("CANCELLED", 0), ("CANCELLED", 75)]}
+CANCELLED, STOPPED = [("CANCELLED", 0), ("CANCELLED", 75)], [("FAILED", 75)]
+GOES_ON = [("COMPLETED", 0)]
 rows = [
-    ("usr1", REQUEUE, "mpirun", scancel("--signal=USR1", "--batch"), [], {}),
-    ("scontrol-requeue", REQUEUE, "srun", requeue, [], {}),
+    ("time-limit", REQUEUE, "srun", time_limit, ["--signal=B:USR1@50"], GOES_ON),
+    ("usr1", REQUEUE, "mpirun", scancel("--signal=USR1", "--batch"), [], GOES_ON),
+    ("requeue", REQUEUE, "srun", requeue, [], GOES_ON),
     ("scancel", REQUEUE, "mpirun", scancel(), [], CANCELLED),
-    ("term", ONCE, "srun", scancel("--signal=TERM"), [], {"goes_on": False, "ends": [("FAILED", 75)]}),
+    ("term", ONCE, "srun", scancel("--signal=TERM"), [], STOPPED),
 ]
 more = [
-    ("usr1", REQUEUE, "srun", scancel("--signal=USR1", "--batch"), [], {}),
-    ("scontrol-requeue", REQUEUE, "mpirun", requeue, [], {}),
+    ("walltime", REQUEUE, "srun", wait_for_walltime, ["--time=1", "--signal=B:URG@1"], GOES_ON),
+    ("time-limit", REQUEUE, "mpirun", time_limit, ["--signal=B:USR1@50"], GOES_ON),
+    ("usr1", REQUEUE, "srun", scancel("--signal=USR1", "--batch"), [], GOES_ON),
+    ("requeue", REQUEUE, "mpirun", requeue, [], GOES_ON),
     ("scancel", REQUEUE, "srun", scancel(), [], CANCELLED),
-    ("time-limit", REQUEUE, "srun", time_limit, ["--signal=B:USR1@40"], {}),
-    ("usr1", ONCE, "mpirun", scancel("--signal=USR1", "--batch"), [], {"goes_on": False, "ends": [("FAILED", 75)]}),
+    ("usr1", ONCE, "mpirun", scancel("--signal=USR1", "--batch"), [], STOPPED),
+    ("usr1", ONCE, "srun", scancel("--signal=USR1", "--batch"), [], STOPPED),
 ]
-for name, script, launcher, interrupt, options, how in rows + (more if everything else []):
-    row(name, script, launcher, interrupt, *options, **how)
+cluster = Cluster()
+n_survived = 0
+for some in [rows, more] if everything else [rows]:
+    with multiprocessing.pool.ThreadPool(len(some)) as pool:
+        for words in pool.imap_unordered(row, some):
+            print(words, flush=True)
+            n_survived += 1
 cluster.stop()
-print(f"slurm: {tried} tried, {survived} survived")
+print(f"slurm: {n_survived} tried, {n_survived} survived")
