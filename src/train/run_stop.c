@@ -41,12 +41,19 @@ heed_status heedi_stop_open(heedi_run *run, heed_error *error) {
     return HEED_OK;
 }
 
+/* Open MPI's mpirun lets this time pass twice between the last word of ranks that end with another status than 0 and
+ * its own end, even when all of them are gone (1 s, if nobody sets it). */
+static double launcher_lingers(void) {
+    const char *seconds = getenv("OMPI_MCA_odls_base_sigkill_timeout");
+    return seconds && atof(seconds) > 0.0 ? 2.0 * atof(seconds) : 0.0;
+}
+
 /* What is still to come after a decision to stop: the step under way and what belongs to it, and a checkpoint, each
  * twice as long as the longest so far. */
 static double margin(const heedi_run *run) {
     const double save = run->stop.longest_save > 0.0 ? run->stop.longest_save
                                                      : (double)run->snapshot_arena.capacity_bytes / FIRST_GUESS;
-    return SPARE + 2.0 * save + 2.0 * run->stop.longest_piece;
+    return SPARE + launcher_lingers() + 2.0 * save + 2.0 * run->stop.longest_piece;
 }
 
 bool heedi_stop_wanted(void *context) {

@@ -23,7 +23,7 @@ write_config()
 OPTIONS = ["--ntasks-per-node=2", "--overcommit"]
 ENVIRONMENT = {"HEED_PROGRAM": program, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
                "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none",
-               "OMPI_MCA_mpi_yield_when_idle": "1"}
+               "OMPI_MCA_mpi_yield_when_idle": "1", **({} if everything else {"HEED_KILL_WAIT": "5"})}
 SETTINGS = ["eval.every=0", "log.attention_every=0", "checkpoint.every=0", "train.schedule=constant", "model.width=128",
             "train.batch=32"]  # some 20 steps a second: what a job does until SLURM's signal comes is done twice
 BEHIND = 20  # steps
@@ -103,6 +103,7 @@ rows = [
     ("term", ONCE, "srun", scancel("--signal=TERM"), [], STOPPED),
 ]
 more = [
+    ("walltime", REQUEUE, "mpirun", wait_for_walltime, ["--time=1", "--signal=B:URG@1"], GOES_ON),
     ("walltime", REQUEUE, "srun", wait_for_walltime, ["--time=1", "--signal=B:URG@1"], GOES_ON),
     ("time-limit", REQUEUE, "mpirun", time_limit, ["--signal=B:USR1@50"], GOES_ON),
     ("usr1", REQUEUE, "srun", scancel("--signal=USR1", "--batch"), [], GOES_ON),
