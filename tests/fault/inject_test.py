@@ -137,8 +137,10 @@ elif kind == "memory":
 elif kind == "disk":
     reasons, calls = (errno.ENOSPC, errno.EFBIG, errno.EIO), disk_calls()
     if few:
-        cases = [(f"{i}", f"disk:{number}:{reasons[i % 3]}{'+' * (i % 2)}", 0, None, file)
+        cases = [(f"{i}", f"disk:{number}:{reasons[i % 3]}", 0, None, file)
                  for i, (file, number, call) in enumerate(some(calls))]
+        cases += [(f"full-{i}", f"disk:{number}:{errno.ENOSPC}+", 0, None, file)
+                  for i, (file, number, call) in enumerate(some([c for c in calls if c[2] == "write" or "step" in c[0]])[::2])]
     else:
         ends = [f"{reason}" for reason in reasons] + [f"{errno.ENOSPC}+"]
         cases = [(f"{i}-{end}", f"disk:{number}:{end}", 0, None, file)

@@ -93,7 +93,7 @@ def wait_for_walltime(job):
 
 
 REQUEUE, ONCE = "train-requeue.sbatch", "train.sbatch"
-CANCELLED, STOPPED = [("CANCELLED", 0), ("CANCELLED", 75)], [("FAILED", 75)]
+CANCELLED, STOPPED = [("CANCELLED", status) for status in (0, 1, 75)], [("FAILED", 75)]  # 1: mpirun's own word after SIGTERM
 GOES_ON = [("COMPLETED", 0)]
 rows = [
     ("time-limit", REQUEUE, "srun", time_limit, ["--signal=B:USR1@50"], GOES_ON),

@@ -186,6 +186,8 @@ static void figures_wait_for_the_disk(void **state) {
     n_flushes = 0;
     assert_int_equal(run_with(A_FLUSH_FAILS, &error), HEED_OK);
     assert_true(comm->rank != 0 || n_flushes > 1);
+    assert_int_not_equal(access("run/checkpoints/step-00000002.h5", F_OK), 0);
+    assert_int_equal(access("run/checkpoints/step-00000004.h5", F_OK), 0);
     expect_recovery();
     expect_failure(FLUSHES_FAIL, HEED_IO, "lines cannot be written", 0);
 }
