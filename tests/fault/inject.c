@@ -5,7 +5,8 @@
  *   disk:N:ERRNO      the Nth call that changes the file HEED_INJECT_FILE (write, sync, cut, rename, open to write,
  *                     close of a written file) fails with that error number; with "+" behind ERRNO so do all later
  *                     calls, whatever the file
- *   clock             the time of day jumps by a day, forth and back, every 100 questions
+ *   clock             the time of day jumps by a day, forth and back, every tenth of a second; the count says whether a
+ *                     rank was told a wrong time
  *
  * N = 0 fails nothing. HEED_INJECT_RANK limits it to one rank of Open MPI's numbering. At the end of the process the
  * number of calls or places goes to the file HEED_INJECT_COUNT.RANK; for the disk, a line a call goes there: the call,
@@ -362,13 +363,16 @@ int fclose(FILE *file) {
 
 /* ---- the time of day --------------------------------------------------------------------------------------------- */
 
+/* By the clock that nobody can set, so that jumps come however often the time of day is asked for. */
 static long jump(void) {
+    struct timespec now;
     if (inject.kind != CLOCK)
         return 0;
-    const unsigned long n = __atomic_add_fetch(&inject.n, 1, __ATOMIC_RELAXED);
-    if (n % 100 == 0 && inject.count_path) /* at once: a process that ends with a fault runs no destructors */
-        write_count(n);
-    return n / 100 % 3 == 1 ? 86400 : n / 100 % 3 == 2 ? -86400 : 0;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    const long turn = (10 * now.tv_sec + now.tv_nsec / 100000000) % 3;
+    if (turn != 0 && __atomic_add_fetch(&inject.n, 1, __ATOMIC_RELAXED) == 1 && inject.count_path)
+        write_count(1); /* at once: a process that ends with a fault runs no destructors */
+    return turn == 1 ? 86400 : turn == 2 ? -86400 : 0;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {

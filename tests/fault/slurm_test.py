@@ -96,6 +96,7 @@ REQUEUE, ONCE = "train-requeue.sbatch", "train.sbatch"
 CANCELLED, STOPPED = [("CANCELLED", status) for status in (0, 1, 75)], [("FAILED", 75)]  # 1: mpirun's own word after SIGTERM
 GOES_ON = [("COMPLETED", 0)]
 rows = [
+    ("walltime", REQUEUE, "srun", wait_for_walltime, ["--time=1", "--signal=B:URG@1"], GOES_ON),
     ("time-limit", REQUEUE, "srun", time_limit, ["--signal=B:USR1@50"], GOES_ON),
     ("usr1", REQUEUE, "mpirun", scancel("--signal=USR1", "--batch"), [], GOES_ON),
     ("requeue", REQUEUE, "srun", requeue, [], GOES_ON),
@@ -104,7 +105,6 @@ rows = [
 ]
 more = [
     ("walltime", REQUEUE, "mpirun", wait_for_walltime, ["--time=1", "--signal=B:URG@1"], GOES_ON),
-    ("walltime", REQUEUE, "srun", wait_for_walltime, ["--time=1", "--signal=B:URG@1"], GOES_ON),
     ("time-limit", REQUEUE, "mpirun", time_limit, ["--signal=B:USR1@50"], GOES_ON),
     ("usr1", REQUEUE, "srun", scancel("--signal=USR1", "--batch"), [], GOES_ON),
     ("requeue", REQUEUE, "mpirun", requeue, [], GOES_ON),
