@@ -2,6 +2,7 @@
 #include <hdf5.h>
 #include <hdf5_hl.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@ static bool make_groups(heed_store *store, const char *name) {
         }
         *slash = '/';
     }
+    if (!path)
+        store->disk.error = ENOMEM; /* HDF5 has no word for it */
     ok = ok && path;
     free(path);
     H5Pclose(creation);

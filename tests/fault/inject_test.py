@@ -71,6 +71,8 @@ def judge(what, run, status):
         return f"{len(faults)} lines: {faults}"
     if any(word in run.said() for word in ("Sanitizer", "core dump", "Segmentation", "internal check")):
         return "it crashed"
+    if "unknown reason" in run.said():
+        return f"it does not say why: {faults}"
     return ""
 
 
