@@ -151,11 +151,12 @@ elif kind == "disk":
     each(cases)
 elif kind == "clock":
     settings = ["eval.every=0", "log.attention_every=0", "checkpoint.every=50", "train.schedule=constant", "train.watchdog=4",
-                "train.batch=32", "model.width=64"]
+                "train.walltime=1:00:00", "train.batch=32", "model.width=64"]
     run = start("clock", "clock", 3, settings=[*settings, f"train.steps={ENDLESS}"])
     check(run.wait_for_step(5), "clock: the run has ended")
     seconds = 5 if few else 60  # the watchdog looks several times in each
     time.sleep(seconds)
+    check(run.process.poll() is None, f"clock: the run has ended with {run.process.returncode}: {run.lines()[-1:]}")
     stop_and_compare(run, *settings)
     told = sorted(path.name for path in pathlib.Path(".").glob("count.*"))
     check(told == ["count.0", "count.1", "count.2"], f"only these were told wrong times: {told}")
