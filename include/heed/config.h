@@ -29,6 +29,13 @@ typedef enum heed_attend { /* model.attention; heed/variant.h says what each may
                            HEED_ATTEND_NONE,
                            HEED_ATTEND_MLP
 } heed_attend;
+typedef enum heed_encoder_attend { /* model.encoder_attention: model.attention's, or one of its own */
+                                   HEED_ENCODER_AS_DECODER,
+                                   HEED_ENCODER_SOFTMAX,
+                                   HEED_ENCODER_UNIFORM,
+                                   HEED_ENCODER_RANDOM,
+                                   HEED_ENCODER_NONE
+} heed_encoder_attend;
 typedef enum heed_expected { /* expect.verdict */
                              HEED_EXPECT_ANY,
                              HEED_EXPECT_NONE,
@@ -90,6 +97,7 @@ typedef struct heed_config {
         int64_t layers, encoder_layers, heads, width, hidden,
             time; /* hidden: feed-forward width, 0 = 4 width; time: context length in tokens */
         heed_attend attention;
+        heed_encoder_attend encoder_attention;
         int64_t window; /* tokens; 0 = a quarter of time */
         heed_positions positions;
         bool scale_embeddings;

@@ -24,10 +24,12 @@ typedef struct heed_variant {
 extern const heed_variant heed_variants[];
 extern const size_t heed_n_variants;
 
+/* Of the model, and of its encoder, which may have one of its own. */
 const heed_variant *heed_variant_of(const heed_config *config);
+const heed_variant *heed_variant_of_encoder(const heed_config *config);
 
 /* Tokens that a query sees, itself among them. 0: all up to its own place. */
-size_t heed_variant_window(const heed_config *config);
+size_t heed_variant_window(const heed_variant *variant, const heed_config *config);
 
 /* Sets model.hidden such that the model of this variant has as many trained parameters as one with softmax attention
  * and the hidden width that config has: what a variant does not train, its feed-forward layers get, and the network

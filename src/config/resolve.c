@@ -107,10 +107,13 @@ static heed_status check_sources(const heed_config *config, heed_error *error) {
 }
 
 static heed_status check_encoder(const heed_config *config, heed_error *error) {
-    if (config->model.kind == HEED_ENCODER_DECODER || config->model.encoder_layers == 0)
+    const bool has_layers = config->model.encoder_layers != 0;
+    if (config->model.kind == HEED_ENCODER_DECODER ||
+        (!has_layers && config->model.encoder_attention == HEED_ENCODER_AS_DECODER))
         return HEED_OK;
-    clash(config, error, blamed(config, "model.encoder_layers", "model.kind"), "a decoder has no encoder");
-    return heed_hint(error, "try model.kind=encoder_decoder, or model.encoder_layers=0");
+    const char *key = has_layers ? "model.encoder_layers" : "model.encoder_attention";
+    clash(config, error, blamed(config, key, "model.kind"), "a decoder has no encoder");
+    return heed_hint(error, "try model.kind=encoder_decoder, or %s=%s", key, has_layers ? "0" : "same");
 }
 
 static heed_status check_rates(const heed_config *config, heed_error *error) {
@@ -252,6 +255,7 @@ static const struct {
     {check_network, "model.attention=mlp model.layers=2"},
     {check_sources, "model.kind=encoder_decoder model.attention=window"},
     {check_encoder, "model.kind=decoder model.encoder_layers=2"},
+    {check_encoder, "model.kind=decoder model.encoder_attention=none"},
     {check_rates, "train.schedule=cosine train.peak_lr=1e-5 train.final_lr=1e-4"},
     {check_phases, "train.schedule=wsd train.steps=100 train.warmup=60 train.decay=50"},
     {check_phase_every, "log.attention_every=0 checkpoint.phase_every=10"},

@@ -44,6 +44,9 @@ const heedi_field heedi_fields[] = {
      .meaning = "what decides where a token looks. softmax: queries and keys; uniform: all it sees equally; position: a learned table of "
                 "places; content: queries and keys of tokens alone, without places; random: queries and keys that stay as initialised; "
                 "window: the last model.window tokens; none: itself alone; mlp: no attention, but a feed-forward layer over all tokens"},
+    {CHOICE(model, encoder_attention, same, "same|softmax|uniform|random|none"), .unit = "",
+     .meaning = "the same of an encoder_decoder's encoder, where it is to differ. none: each token of the source itself alone, so that its "
+                "place in the encoder's output is its place in the source"},
     {INT(model, window, 0, 0, MAX_SIDE), .unit = "tokens",
      .meaning = "that model.attention = window sees, the present one among them; 0: a quarter of model.time"},
     {CHOICE(model, positions, learned, "learned|sinusoidal|rotary|none"), .unit = "",

@@ -18,7 +18,7 @@ static bool crosses(const heedi_attention_layer *layer) {
 void heedi_attention_layer_place(heedi_attention_layer *layer, heedi_placer *placer, const heed_config *config,
                                  size_t rows) {
     const size_t width = (size_t)config->model.width;
-    layer->variant = heed_variant_of(config);
+    layer->variant = layer->kind == HEED_ENCODER_ATTENTION ? heed_variant_of_encoder(config) : heed_variant_of(config);
     layer->heads = heedi_place(placer, rows, crosses(layer) ? width : 3 * width);
     layer->mixture = heedi_place(placer, rows, width);
     layer->log_sum = heedi_place(placer, rows, (size_t)config->model.heads);
@@ -55,7 +55,7 @@ static heed_attention attention_of(const heedi_pass *pass, const heedi_attention
     return (heed_attention){
         .heads = heads,
         .head_width = width / heads,
-        .causal = layer->kind == HEED_SELF_ATTENTION,
+        .causal = layer->kind == HEED_SELF_ATTENTION || layer->variant->alone,
         .scale = (real)scale_of(layer->variant, width / heads),
         .query_stride = crosses(layer) ? width : 3 * width,
         .key_stride = crosses(layer) ? 2 * width : 3 * width,
@@ -63,7 +63,7 @@ static heed_attention attention_of(const heedi_pass *pass, const heedi_attention
         .seed = (uint64_t)pass->config->run.seed,
         .site = layer->site,
         .step = pass->batch->step,
-        .window = heed_variant_window(pass->config),
+        .window = heed_variant_window(layer->variant, pass->config),
         .table = layer->table,
         .table_head = layer->table ? heed_attention_table_size((size_t)pass->config->model.time) : 0,
         .scratch = pass->attention_scratch,

@@ -27,6 +27,7 @@ static size_t round_up(size_t n, size_t multiple) {
 typedef struct place {
     heed_params *params;
     const heed_config *config;
+    const heed_variant *variant; /* of its attention */
     const char *prefix;
     size_t layer;
 } place;
@@ -54,7 +55,7 @@ static void add_table(const place *at, heed_tensor_role role, size_t entries, co
 /* The last tensor's first elements stay as initialised. */
 static void freeze(const place *at, size_t n) {
     heed_params *params = at->params;
-    params->tensors[params->n_tensors - 1].frozen = heed_variant_of(at->config)->frozen ? n : 0;
+    params->tensors[params->n_tensors - 1].frozen = at->variant->frozen ? n : 0;
 }
 
 static void add_norm(const place *at, bool in_block, const char *name) {
@@ -85,7 +86,7 @@ static void add_linear(const place *at, heed_tensor_role role, size_t out, size_
 static void add_attention(const place *at) {
     const size_t width = (size_t)at->config->model.width, heads = (size_t)at->config->model.heads;
     add_norm(at, true, "norm1");
-    if (heed_variant_of(at->config)->table)
+    if (at->variant->table)
         add(at, HEED_ROLE_BIAS, (size_t[4]){heads, heed_attention_table_size((size_t)at->config->model.time)}, true,
             "attention.table");
     add_linear(at, HEED_ROLE_MATRIX, 3 * width, width, 2 * width, "attention.qkv");
@@ -104,7 +105,7 @@ static void add_cross(const place *at) {
 static void add_blocks(place *at, size_t n_blocks, bool crosses) {
     const heed_config *config = at->config;
     const size_t width = (size_t)config->model.width, hidden = (size_t)config->model.hidden;
-    const bool network = heed_variant_of(config)->network;
+    const bool network = at->variant->network;
     for (at->layer = 0; at->layer < n_blocks; at->layer++) {
         if (!network)
             add_attention(at);
@@ -116,9 +117,9 @@ static void add_blocks(place *at, size_t n_blocks, bool crosses) {
     }
 }
 
-static void add_stack(heed_params *params, const heed_config *config, const char *prefix, size_t vocab, size_t n_blocks,
-                      bool crosses) {
-    place at = {params, config, prefix, 0};
+static void add_stack(heed_params *params, const heed_config *config, const heed_variant *variant, const char *prefix,
+                      size_t vocab, size_t n_blocks, bool crosses) {
+    place at = {params, config, variant, prefix, 0};
     add_table(&at, HEED_ROLE_TABLE, vocab, "token.weight");
     if (config->model.positions == HEED_LEARNED)
         add_table(&at, HEED_ROLE_TABLE, (size_t)config->model.time, "position.weight");
@@ -133,10 +134,12 @@ static void tie(heed_params *params, const char *user, const char *owner) {
 
 static void add_model(heed_params *params, const heed_config *config, size_t vocab, size_t source_vocab) {
     const size_t n_encoder = heed_encoder_layers(config);
-    const place at = {params, config, "", 0};
+    const heed_variant *variant = heed_variant_of(config);
+    const place at = {params, config, variant, "", 0};
     if (n_encoder > 0)
-        add_stack(params, config, "encoder.", source_vocab ? source_vocab : vocab, n_encoder, false);
-    add_stack(params, config, "", vocab, (size_t)config->model.layers, n_encoder > 0);
+        add_stack(params, config, heed_variant_of_encoder(config), "encoder.", source_vocab ? source_vocab : vocab,
+                  n_encoder, false);
+    add_stack(params, config, variant, "", vocab, (size_t)config->model.layers, n_encoder > 0);
     add_table(&at, HEED_ROLE_MATRIX, vocab, "output.weight");
     if (!config->model.tied)
         return;

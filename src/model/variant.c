@@ -30,8 +30,16 @@ const heed_variant *heed_variant_of(const heed_config *config) {
     return &heed_variants[config->model.attention];
 }
 
-size_t heed_variant_window(const heed_config *config) {
-    const heed_variant *variant = heed_variant_of(config);
+const heed_variant *heed_variant_of_encoder(const heed_config *config) {
+    static const heed_attend own[] = {[HEED_ENCODER_SOFTMAX] = HEED_ATTEND_SOFTMAX,
+                                      [HEED_ENCODER_UNIFORM] = HEED_ATTEND_UNIFORM,
+                                      [HEED_ENCODER_RANDOM] = HEED_ATTEND_RANDOM,
+                                      [HEED_ENCODER_NONE] = HEED_ATTEND_NONE};
+    const heed_encoder_attend encoder = config->model.encoder_attention;
+    return encoder == HEED_ENCODER_AS_DECODER ? heed_variant_of(config) : &heed_variants[own[encoder]];
+}
+
+size_t heed_variant_window(const heed_variant *variant, const heed_config *config) {
     if (variant->alone)
         return 1;
     if (!variant->windowed)

@@ -24,7 +24,7 @@ for shape in "1 3" "2 1" "3 2" "5 1" "12 1"; do
 done
 
 # the sources' own vocabulary apart, norms ahead, attention computed again
-other="model.norm=pre model.tied=no train.recompute=attention model.positions=rotary model.width=50"
+other="model.norm=pre model.encoder_attention=none model.tied=no train.recompute=attention model.positions=rotary model.width=50"
 train 1 1 other $pairs $other
 train 3 2 other-3 $pairs $other
 same_pairs other other-3
