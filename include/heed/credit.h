@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "heed/model.h"
 #include "heed/phase.h"
 #include "heed/status.h"
 
@@ -26,6 +27,7 @@ typedef struct heed_agreement {
 } heed_agreement;
 
 typedef struct heed_credit {
+    heed_attention_kind kind;               /* whose keys the true positions are: self or cross */
     size_t layer, head;                     /* the chosen one */
     size_t n_logs, n_early;                 /* logs of the run, and how many of them are early */
     double base_rate;                       /* informed chance, mean over queries */
@@ -41,9 +43,10 @@ typedef struct heed_credit {
     uint64_t *step;         /* (n_logs) */
 } heed_credit;
 
-/* Reads run_dir/attention. frozen: a run whose queries and keys stayed as initialised; uniform: one whose attention is
- * uniform; both with the same seed and probes, or NULL. Errors: HEED_NOT_FOUND, HEED_DATA (no generated task, fewer
- * than two probes or five logs, twins that do not fit), HEED_MEMORY. Ownership: heed_credit_reset. Not collective. */
+/* Reads run_dir/attention, or attention-cross where the true positions are those of sources. frozen: a run whose
+ * queries and keys stayed as initialised; uniform: one whose attention is uniform; both with the same seed and probes,
+ * or NULL. Errors: HEED_NOT_FOUND, HEED_DATA (no generated task, fewer than two probes or five logs, twins that do not
+ * fit), HEED_MEMORY. Ownership: heed_credit_reset. Not collective. */
 heed_status heed_credit_measure(heed_credit *found, const char *run_dir, const char *frozen, const char *uniform,
                                 heed_error *error);
 void heed_credit_reset(heed_credit *found);

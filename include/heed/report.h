@@ -38,14 +38,14 @@ typedef enum heed_figure_format { HEED_FIGURE_PNG, HEED_FIGURE_SVG, HEED_FIGURE_
 typedef struct heed_figure {
     const char *run;  /* its folder */
     const char *what; /* "attention", "advantage" or "credit" */
-    const char *kind; /* of attention: "self" */
+    const char *kind; /* of attention: "self", "encoder" or "cross" */
     int64_t step;     /* of the log; -1: the last one */
     size_t layer, head, probe;
 } heed_figure;
 
 /* Draws it, tokens on both axes. Attention in viridis from 0 to 1, the others from blue through white to orange,
- * symmetric about 0. Errors: HEED_NOT_FOUND (no log of that step: the nearest is named), HEED_USAGE (no such layer,
- * head, probe, kind or map), HEED_DATA, HEED_CREATE, HEED_IO, HEED_MEMORY. Not collective. */
+ * symmetric about 0. Errors: HEED_NOT_FOUND (no log of that kind, or of that step: the nearest is named), HEED_USAGE
+ * (no such layer, head, probe, kind or map), HEED_DATA, HEED_CREATE, HEED_IO, HEED_MEMORY. Not collective. */
 heed_status heed_figure_draw(const char *path, heed_figure_format format, const heed_figure *figure, heed_error *error);
 
 #endif

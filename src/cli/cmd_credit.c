@@ -16,7 +16,8 @@ static void print_step(double step) {
 
 static void print_subject(const heedi_credit_run *s) {
     const heed_credit *f = &s->found;
-    printf("%-28s %2zu.%-2zu %6.3f", s->run, f->layer, f->head, f->attention_at_end);
+    printf("%-28s %5s %2zu.%-2zu %6.3f", s->run, f->kind == HEED_CROSS_ATTENTION ? "cross" : "", f->layer, f->head,
+           f->attention_at_end);
     print_step(f->onset_credit);
     print_step(f->onset_attention);
     printf("  %6.3f %6.3f %6.3f %6.3f %6.3f  %6.3f %6.3f %6.3f %6.3f\n", f->credit.match, f->attention.match,
@@ -78,10 +79,10 @@ static void print_marks(const heedi_credit_run *s) {
 }
 
 static void print_table(const heedi_credit_runs *list) {
-    printf("%-28s %5s %6s  %6s  %6s  %34s  %27s\n", "", "", "", "onset", "onset", "top-1 match with the end",
+    printf("%-28s %11s %6s  %6s  %6s  %34s  %27s\n", "", "", "", "onset", "onset", "top-1 match with the end",
            "tau with the end");
-    printf("%-28s %5s %6s  %6s  %6s  %6s %6s %6s %6s %6s  %6s %6s %6s %6s\n", "run", "head", "at end", "credit", "attn",
-           "credit", "attn", "twin", "unif", "chance", "credit", "attn", "twin", "unif");
+    printf("%-28s %11s %6s  %6s  %6s  %6s %6s %6s %6s %6s  %6s %6s %6s %6s\n", "run", "head", "at end", "credit",
+           "attn", "credit", "attn", "twin", "unif", "chance", "credit", "attn", "twin", "unif");
     for (size_t i = 0; i < list->n; i++)
         print_subject(&list->all[i]);
     print_summary(list);
@@ -104,14 +105,16 @@ heed_status heedi_command_credit(heedi_cli *cli, heed_error *error) {
     const heedi_option options[] = {{"json", 'j', NULL, "print JSON, with the shares at every log", .on = &json}, {0}};
     const heedi_syntax syntax = {
         .arguments = "RUN_DIR|CONTROLS_DIR...",
-        .about = "Reads the attention logs of runs on a generated task, and says when credit and when attention began "
-                 "to lie on "
-                 "the true positions, and how well early credit tells where attention is in the end: beside early "
-                 "attention, "
-                 "the credit of a twin whose queries and keys are frozen, and the informed chance. The rules stand in "
-                 "docs/science.md. It also marks phase changes of the heads' scores. Of a folder of 'heed controls' it "
-                 "reads the runs softmax-SEED, with random-SEED and "
-                 "uniform-SEED as their twins.",
+        .about =
+            "Reads the attention logs of runs on a generated task, and says when credit and when attention began "
+            "to lie on "
+            "the true positions, and how well early credit tells where attention is in the end: beside early "
+            "attention, "
+            "the credit of a twin whose queries and keys are frozen, and the informed chance. Of a task told as pairs "
+            "it is cross-attention that is read. The rules stand in "
+            "docs/science.md. It also marks phase changes of the heads' scores. Of a folder of 'heed controls' it "
+            "reads the runs softmax-SEED, with random-SEED and "
+            "uniform-SEED as their twins.",
         .examples = "  heed controls configs/tasks/induction.ini\n"
                     "  heed credit runs/induction\n"
                     "  heed credit runs/mine --json\n",

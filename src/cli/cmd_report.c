@@ -150,7 +150,8 @@ heed_status heedi_command_report(heedi_cli *cli, heed_error *error) {
         {"probe", 'p', "N", "of a picture: the probe", .whole = &probe, .high = most},
         {"step", 's', "N", "of a picture: the step of the log; -1 is the last", .whole = &step, .low = -1,
          .high = 1e15},
-        {"kind", 'k', "KIND", "of a picture: the kind of attention", .text = &kind},
+        {"kind", 'k', "KIND", "of a picture: self-attention (self), or an encoder-decoder's encoder or cross",
+         .text = &kind},
         {0}};
     const heedi_syntax syntax = {
         .arguments = "RUN_DIR|CONTROLS_DIR...",

@@ -111,8 +111,9 @@ json_t *heedi_credit_run_json(const heedi_credit_run *s) {
         json_array_append_new(credit, number(f->share_credit[k]));
         json_array_append_new(attention, number(f->share_attention[k]));
     }
-    return json_pack("{ss sI sI so so so so so so so so so so so so}", "run", s->run, "layer", (json_int_t)f->layer,
-                     "head", (json_int_t)f->head, "base_rate", number(f->base_rate), "attention_at_end",
+    return json_pack("{ss ss sI sI so so so so so so so so so so so so}", "run", s->run, "kind",
+                     f->kind == HEED_CROSS_ATTENTION ? "cross" : "self", "layer", (json_int_t)f->layer, "head",
+                     (json_int_t)f->head, "base_rate", number(f->base_rate), "attention_at_end",
                      number(f->attention_at_end), "onset_credit", number(f->onset_credit), "onset_attention",
                      number(f->onset_attention), "early_credit", agreement(f->credit), "early_attention",
                      agreement(f->attention), "frozen_twin", agreement(f->twin), "uniform_twin", agreement(f->uniform),

@@ -70,7 +70,7 @@ static void find_shares(const work *w, size_t head, size_t half, double share[2]
             const float *a = heedi_map_row(log, w->attention, p, head / log->heads, head % log->heads, i);
             const float *c = heedi_map_row(log, w->credit, p, head / log->heads, head % log->heads, i);
             queries++;
-            for (size_t j = 0; j <= i; j++)
+            for (size_t j = 0; j < heedi_log_reader_keys(log, p, i); j++)
                 credit_all += c[j] > 0 ? (double)c[j] : 0;
             for (size_t t = 0; t < log->n_truth && truth[t] >= 0; t++) {
                 on_truth += (double)a[truth[t]];
@@ -132,13 +132,14 @@ static heed_agreement agree(const work *w, const float *map, size_t head) {
                 continue;
             const float *a = heedi_map_row(log, w->attention, p, head / log->heads, head % log->heads, i);
             const float *b = heedi_map_row(log, map, p, head / log->heads, head % log->heads, i);
-            for (size_t j = 0; j <= i; j++) {
+            const size_t n = heedi_log_reader_keys(log, p, i);
+            for (size_t j = 0; j < n; j++) {
                 x[j] = (double)a[j];
                 y[j] = (double)b[j];
             }
-            const double t = heed_kendall_tau(x, y, i + 1);
+            const double t = heed_kendall_tau(x, y, n);
             queries++;
-            match += largest(a, i + 1) == largest(b, i + 1);
+            match += largest(a, n) == largest(b, n);
             tau += isnan(t) ? 0 : t;
             with_tau += !isnan(t);
         }
@@ -146,12 +147,25 @@ static heed_agreement agree(const work *w, const float *map, size_t head) {
     return (heed_agreement){match / queries, tau / with_tau};
 }
 
+static heed_status open_log(heedi_log_reader *log, const char *run_dir, heed_attention_kind kind, heed_error *error) {
+    const heed_status status = heedi_log_reader_open(log, run_dir, kind, error);
+    return status == HEED_OK ? heedi_log_reader_truth(log, error) : status;
+}
+
+/* The attention whose keys the true positions are: to the sources, where a task is told as pairs. */
+static heed_status open_with_truth(heedi_log_reader *log, const char *run_dir, heed_error *error) {
+    heed_error not_there = HEED_ERROR_INIT;
+    const heed_status status = open_log(log, run_dir, HEED_CROSS_ATTENTION, &not_there);
+    if (status == HEED_OK)
+        return status;
+    heedi_log_reader_close(log);
+    return open_log(log, run_dir, HEED_SELF_ATTENTION, error);
+}
+
 /* Opens a twin and holds its form against the run's. */
 static heed_status open_twin(heedi_log_reader *twin, const work *w, const char *run_dir, heed_error *error) {
     const heedi_log_reader *log = &w->log;
-    heed_status status = heedi_log_reader_open(twin, run_dir, error);
-    if (status == HEED_OK)
-        status = heedi_log_reader_truth(twin, error);
+    const heed_status status = open_log(twin, run_dir, log->kind, error);
     if (status != HEED_OK)
         return status;
     const bool fits = twin->probes == log->probes && twin->layers == log->layers && twin->heads == log->heads &&
@@ -231,6 +245,7 @@ static void choose_head(heed_credit *found, const work *w) {
 static heed_status fill(heed_credit *found, const work *w, heed_error *error) {
     const heedi_log_reader *log = &w->log;
     double queries = 0;
+    found->kind = log->kind;
     found->n_logs = log->n_logs;
     found->n_early = w->n_early;
     for (size_t p = 1; p < log->probes; p += 2)
@@ -263,9 +278,7 @@ heed_status heed_credit_measure(heed_credit *found, const char *run_dir, const c
                                 heed_error *error) {
     work w = {0};
     *found = (heed_credit){.twin = {NAN, NAN}, .uniform = {NAN, NAN}};
-    heed_status status = heedi_log_reader_open(&w.log, run_dir, error);
-    if (status == HEED_OK)
-        status = heedi_log_reader_truth(&w.log, error);
+    heed_status status = open_with_truth(&w.log, run_dir, error);
     if (status == HEED_OK && (w.log.n_logs < HEED_EARLY_LOGS || w.log.probes < 2)) {
         status = heed_fail(error, HEED_DATA, "%s: %zu logs of %zu probes are too few", w.log.folder, w.log.n_logs,
                            w.log.probes);

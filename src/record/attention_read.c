@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heed/attention_log.h"
 #include "heed/batch.h"
 #include "heed/store.h"
 #include "heed/task.h"
@@ -19,6 +20,34 @@ heed_status heedi_log_reader_store(const heedi_log_reader *log, size_t i, heed_s
 
 size_t heedi_log_reader_elements(const heedi_log_reader *log) {
     return log->probes * log->layers * log->heads * log->time * log->time;
+}
+
+static bool lengths_fit(const int64_t *length, size_t n, size_t time) {
+    for (size_t p = 0; p < n; p++)
+        if (length[p] < 0 || length[p] > (int64_t)time)
+            return false;
+    return true;
+}
+
+/* The tokens that are looked at, where they are others than those that look. */
+static heed_status read_keys(heedi_log_reader *log, heed_store *store, heed_error *error) {
+    heed_status status = HEED_OK;
+    log->key_length = log->length;
+    log->key_text = log->text;
+    if (log->kind == HEED_CROSS_ATTENTION) {
+        log->key_length = calloc(log->probes + 1, sizeof *log->key_length);
+        log->key_text = calloc(log->probes * log->time + 1, log->text_bytes);
+        if (!log->key_length || !log->key_text)
+            return heed_fail(error, HEED_MEMORY, "%s: out of memory", log->folder);
+        status = heed_store_read(store, "key_text", HEED_TYPE_CHAR, 3,
+                                 (size_t[]){log->probes, log->time, log->text_bytes}, log->key_text, error);
+        if (status == HEED_OK)
+            status = heed_store_read(store, "key_length", HEED_TYPE_INT64, 1, &log->probes, log->key_length, error);
+    }
+    if (status == HEED_OK &&
+        !(lengths_fit(log->length, log->probes, log->time) && lengths_fit(log->key_length, log->probes, log->time)))
+        status = heed_fail(error, HEED_DATA, "%s: a probe longer than its maps", heed_store_path(store));
+    return status;
 }
 
 /* Memory for n things is taken only after the file said that it holds them. */
@@ -40,7 +69,7 @@ static heed_status read_tokens(heedi_log_reader *log, heed_store *store, heed_er
         status = heed_store_read(store, "token_text", HEED_TYPE_CHAR, 3, text.dims, log->text, error);
     if (status == HEED_OK)
         status = heed_store_read(store, "probe_length", HEED_TYPE_INT64, 1, &log->probes, log->length, error);
-    return status;
+    return status == HEED_OK ? read_keys(log, store, error) : status;
 }
 
 /* The first file tells sizes, tokens and the configuration. */
@@ -96,7 +125,7 @@ static heed_status take_truth(heedi_log_reader *log, const heed_task *task, cons
 static heed_status make_truth(heedi_log_reader *log, const heed_config *config, heed_error *error) {
     heed_corpus *corpus = NULL;
     heed_batcher *batcher = NULL;
-    heed_batch batch;
+    heed_batch batch = {0};
     const heed_task_settings settings = heed_task_settings_of(config);
     const heed_batch_shape shape = {.time = (size_t)config->model.time,
                                     .batch = (size_t)config->train.batch,
@@ -112,7 +141,9 @@ static heed_status make_truth(heedi_log_reader *log, const heed_config *config, 
         status = heed_batcher_create(&batcher, corpus, &shape, error);
     if (status == HEED_OK)
         status = heed_batcher_probes(batcher, log->probes, &batch, error);
-    if (status == HEED_OK && (!batch.truth || batch.truth_in_source))
+    const bool is_among_keys = batcher && batch.truth && log->kind != HEED_ENCODER_ATTENTION &&
+                               batch.truth_in_source == (log->kind == HEED_CROSS_ATTENTION);
+    if (status == HEED_OK && !is_among_keys)
         status = heed_fail(error, HEED_DATA, "%s: the task %s has no true positions among the tokens", log->folder,
                            heed_task_name(heed_corpus_task(corpus)));
     if (status == HEED_OK)
@@ -122,14 +153,18 @@ static heed_status make_truth(heedi_log_reader *log, const heed_config *config, 
     return status;
 }
 
-heed_status heedi_log_reader_open(heedi_log_reader *log, const char *run_dir, heed_error *error) {
-    *log = (heedi_log_reader){0};
-    if (snprintf(log->folder, sizeof log->folder, "%s/attention", run_dir) >= (int)sizeof log->folder)
+heed_status heedi_log_reader_open(heedi_log_reader *log, const char *run_dir, heed_attention_kind kind,
+                                  heed_error *error) {
+    *log = (heedi_log_reader){.kind = kind};
+    if (snprintf(log->folder, sizeof log->folder, "%s/%s", run_dir, heed_attention_folder(kind)) >=
+        (int)sizeof log->folder)
         return heed_fail(error, HEED_NOT_FOUND, "%s: the name of this folder is too long", run_dir);
     heed_status status = heedi_step_list(log->folder, false, &log->step, &log->n_logs, error);
     if (status == HEED_OK && log->n_logs == 0) {
         heed_fail(error, HEED_NOT_FOUND, "%s: no attention log lies there", log->folder);
-        return heed_hint(error, "log.attention_every says how often attention is logged");
+        return heed_hint(error, kind == HEED_SELF_ATTENTION
+                                    ? "log.attention_every says how often attention is logged"
+                                    : "an encoder-decoder has it, where log.attention_every is not 0");
     }
     if (status == HEED_OK)
         status = read_first(log, error);
@@ -146,6 +181,10 @@ heed_status heedi_log_reader_truth(heedi_log_reader *log, heed_error *error) {
 }
 
 void heedi_log_reader_close(heedi_log_reader *log) {
+    if (log->kind == HEED_CROSS_ATTENTION) {
+        free(log->key_length);
+        free(log->key_text);
+    }
     free(log->step);
     free(log->token);
     free(log->text);

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heed/attention_log.h"
 #include "heed/report.h"
 #include "record/attention_read.h"
 #include "report/colours.h"
+#include "report/maps.h"
 #include "report/page.h"
 
 #define CELL_SPACE 420.0 /* the side of the map */
@@ -20,18 +22,21 @@ typedef struct drawing {
     const heed_figure *figure;
     heedi_log_reader log;
     uint64_t step;
-    size_t n;   /* tokens of the probe */
-    float *map; /* (time, time) of the head */
+    size_t n, n_keys; /* tokens of the probe that look, and that are looked at */
+    float *map;       /* (time, time) of the head */
     bool is_signed;
-    double largest; /* what the ends of the colours stand for */
-    char **label;   /* (n) */
-    double gutter;  /* room for the labels */
+    double largest;            /* what the ends of the colours stand for */
+    char **label, **key_label; /* (n), (n_keys) */
+    double gutter, key_gutter; /* room for the labels */
 } drawing;
 
 static void drawing_reset(drawing *d) {
     for (size_t i = 0; d->label && i < d->n; i++)
         free(d->label[i]);
+    for (size_t j = 0; d->key_label && j < d->n_keys; j++)
+        free(d->key_label[j]);
     free(d->label);
+    free(d->key_label);
     free(d->map);
     heedi_log_reader_close(&d->log);
 }
@@ -67,8 +72,6 @@ static heed_status check_place(const drawing *d, heed_error *error) {
         if (all[i].wanted >= all[i].n)
             return heed_fail(error, HEED_USAGE, "report: --%s = %zu: %s has 0 to %zu", all[i].what, all[i].wanted,
                              d->log.folder, all[i].n - 1);
-    if (strcmp(f->kind, "self") != 0)
-        return heed_fail(error, HEED_USAGE, "report: --kind = %s: %s has self", f->kind, d->log.folder);
     if (strcmp(f->what, "attention") != 0 && strcmp(f->what, "credit") != 0 && strcmp(f->what, "advantage") != 0)
         return heed_fail(error, HEED_USAGE, "report: --what = %s: expected attention, credit or advantage", f->what);
     return HEED_OK;
@@ -149,7 +152,7 @@ static void set_colour(cairo_t *c, const drawing *d, double value) {
 static void draw_cells(cairo_t *c, const drawing *d, double x, double y, double cell) {
     cairo_set_antialias(c, CAIRO_ANTIALIAS_NONE); /* no seams between neighbours */
     for (size_t i = 0; i < d->n; i++)
-        for (size_t j = 0; j <= i; j++) {
+        for (size_t j = 0; j < heedi_log_reader_keys(&d->log, d->figure->probe, i); j++) {
             set_colour(c, d, (double)d->map[i * d->log.time + j]);
             cairo_rectangle(c, x + (double)j * cell, y + (double)i * cell, cell, cell);
             cairo_fill(c);
@@ -158,15 +161,19 @@ static void draw_cells(cairo_t *c, const drawing *d, double x, double y, double 
 }
 
 /* Where cells are small only some tokens are named. */
+static size_t named_every(cairo_t *c, double cell) {
+    const double every = fmax(ceil(0.8 * TEXT / cell), 1);
+    cairo_set_font_size(c, fmin(TEXT, 0.95 * cell * every));
+    return (size_t)every;
+}
+
 static void draw_labels(cairo_t *c, const drawing *d, double x, double y, double cell) {
-    const size_t every = (size_t)ceil(0.8 * TEXT / cell) > 0 ? (size_t)ceil(0.8 * TEXT / cell) : 1;
-    cairo_set_font_size(c, fmin(TEXT, 0.95 * cell * (double)every));
+    const size_t every = named_every(c, cell);
     cairo_set_source_rgb(c, 0.2, 0.2, 0.2);
-    for (size_t i = 0; i < d->n; i += every) {
-        const double middle = ((double)i + 0.5) * cell;
-        write_text(c, x - 4, y + middle + 0.3 * TEXT, RIGHT, d->label[i]);
-        write_turned(c, x + middle + 0.3 * TEXT, y + (double)d->n * cell + 4, RIGHT, d->label[i]);
-    }
+    for (size_t i = 0; i < d->n; i += every)
+        write_text(c, x - 4, y + ((double)i + 0.5) * cell + 0.3 * TEXT, RIGHT, d->label[i]);
+    for (size_t j = 0; j < d->n_keys; j += every)
+        write_turned(c, x + ((double)j + 0.5) * cell + 0.3 * TEXT, y + (double)d->n * cell + 4, RIGHT, d->key_label[j]);
 }
 
 static void draw_bar(cairo_t *c, const drawing *d, double x, double y, double length) {
@@ -187,24 +194,39 @@ static void draw_bar(cairo_t *c, const drawing *d, double x, double y, double le
         write_text(c, x + BAR + 4, y + length / 2 + 0.4 * TEXT, LEFT, "0 nat");
 }
 
+static double cell_of(const drawing *d) {
+    return CELL_SPACE / (double)(d->n > d->n_keys ? d->n : d->n_keys);
+}
+
 static void draw_all(cairo_t *c, const drawing *d) {
+    static const char *const of_kind[HEED_N_ATTENTION_KINDS] = {"", " of the encoder", " to the source"};
     char title[160];
-    const double cell = CELL_SPACE / (double)d->n, x = MARGIN + TEXT + 8 + d->gutter, y = MARGIN + 3 * TEXT;
+    const double cell = cell_of(d), x = MARGIN + TEXT + 8 + d->gutter, y = MARGIN + 3 * TEXT;
+    const double width = cell * (double)d->n_keys, height = cell * (double)d->n;
     cairo_set_source_rgb(c, 1, 1, 1);
     cairo_paint(c);
     cairo_select_font_face(c, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(c, TEXT + 2);
     cairo_set_source_rgb(c, 0, 0, 0);
-    snprintf(title, sizeof title, "%s, layer %zu, head %zu, step %llu", d->figure->what, d->figure->layer,
-             d->figure->head, (unsigned long long)d->step);
+    snprintf(title, sizeof title, "%s%s, layer %zu, head %zu, step %llu", d->figure->what, of_kind[d->log.kind],
+             d->figure->layer, d->figure->head, (unsigned long long)d->step);
     write_text(c, x, MARGIN + 1.2 * TEXT, LEFT, title);
     draw_cells(c, d, x, y, cell);
     draw_labels(c, d, x, y, cell);
     draw_bar(c, d, x + CELL_SPACE + 12, y, CELL_SPACE);
     cairo_set_font_size(c, TEXT);
-    write_text(c, x + CELL_SPACE / 2, y + CELL_SPACE + d->gutter + TEXT + 8, MIDDLE,
-               "key: the token that is looked at");
-    write_turned(c, MARGIN + TEXT, y + CELL_SPACE / 2, MIDDLE, "query: the token that looks");
+    write_text(c, x + width / 2, y + height + d->key_gutter + TEXT + 8, MIDDLE, "key: the token that is looked at");
+    write_turned(c, MARGIN + TEXT, y + height / 2, MIDDLE, "query: the token that looks");
+}
+
+static double widest(cairo_t *c, char *const *label, size_t n) {
+    double most = 0;
+    for (size_t i = 0; i < n; i++) {
+        cairo_text_extents_t size;
+        cairo_text_extents(c, label[i], &size);
+        most = fmax(most, size.x_advance + 4);
+    }
+    return most;
 }
 
 /* The widest label decides how much room there is beside the map; measured on a surface that is thrown away. */
@@ -213,11 +235,8 @@ static void measure_labels(drawing *d) {
     cairo_t *c = cairo_create(surface);
     cairo_select_font_face(c, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_font_size(c, TEXT);
-    for (size_t i = 0; i < d->n; i++) {
-        cairo_text_extents_t size;
-        cairo_text_extents(c, d->label[i], &size);
-        d->gutter = fmax(d->gutter, size.x_advance + 4);
-    }
+    d->gutter = widest(c, d->label, d->n);
+    d->key_gutter = widest(c, d->key_label, d->n_keys);
     cairo_destroy(c);
     cairo_surface_destroy(surface);
 }
@@ -230,7 +249,7 @@ static cairo_status_t write_piece(void *context, const unsigned char *bytes, uns
 
 static heed_status draw(const drawing *d, const char *path, heed_figure_format format, heed_error *error) {
     const double width = 2 * MARGIN + TEXT + 8 + d->gutter + CELL_SPACE + 12 + BAR + 48;
-    const double height = 2 * MARGIN + 3 * TEXT + CELL_SPACE + d->gutter + TEXT + 12;
+    const double height = 2 * MARGIN + 3 * TEXT + CELL_SPACE + d->key_gutter + TEXT + 12;
     heedi_page page;
     heed_status status = heedi_page_open(&page, path, error);
     if (status != HEED_OK)
@@ -257,11 +276,37 @@ static heed_status draw(const drawing *d, const char *path, heed_figure_format f
     return heedi_page_close(&page, error);
 }
 
+/* The kinds that a run has are those whose folder is there. */
+static heed_status open_log(drawing *d, heed_error *error) {
+    const heed_figure *f = d->figure;
+    int kind = 0;
+    while (kind < HEED_N_ATTENTION_KINDS && strcmp(f->kind, heedi_kind_names[kind]) != 0)
+        kind++;
+    if (kind == HEED_N_ATTENTION_KINDS)
+        return heed_fail(error, HEED_USAGE, "report: --kind = %s: expected self, encoder or cross", f->kind);
+    return heedi_log_reader_open(&d->log, f->run, (heed_attention_kind)kind, error);
+}
+
+static bool make_labels(drawing *d) {
+    const heedi_log_reader *log = &d->log;
+    const size_t first = d->figure->probe * log->time;
+    d->n = (size_t)log->length[d->figure->probe];
+    d->n_keys = (size_t)log->key_length[d->figure->probe];
+    d->label = calloc(d->n + 1, sizeof *d->label);
+    d->key_label = calloc(d->n_keys + 1, sizeof *d->key_label);
+    bool complete = d->label && d->key_label;
+    for (size_t i = 0; complete && i < d->n; i++)
+        complete = (d->label[i] = label_of(log->text + (first + i) * log->text_bytes, log->text_bytes));
+    for (size_t j = 0; complete && j < d->n_keys; j++)
+        complete = (d->key_label[j] = label_of(log->key_text + (first + j) * log->text_bytes, log->text_bytes));
+    return complete;
+}
+
 heed_status heed_figure_draw(const char *path, heed_figure_format format, const heed_figure *figure,
                              heed_error *error) {
     drawing d = {.figure = figure, .is_signed = strcmp(figure->what, "attention") != 0};
     size_t index = 0;
-    heed_status status = heedi_log_reader_open(&d.log, figure->run, error);
+    heed_status status = open_log(&d, error);
     if (status == HEED_OK)
         status = check_place(&d, error);
     if (status == HEED_OK)
@@ -270,16 +315,11 @@ heed_status heed_figure_draw(const char *path, heed_figure_format format, const 
         status = read_map(&d, index, error);
     if (status == HEED_OK) {
         d.step = d.log.step[index];
-        d.n = d.log.length[figure->probe] < (int64_t)d.log.time ? (size_t)d.log.length[figure->probe] : d.log.time;
-        d.label = calloc(d.n + 1, sizeof *d.label);
-    }
-    for (size_t i = 0; d.label && i < d.n && status == HEED_OK; i++) {
-        d.label[i] = label_of(d.log.text + (figure->probe * d.log.time + i) * d.log.text_bytes, d.log.text_bytes);
-        if (!d.label[i])
+        if (!make_labels(&d))
             status = heed_fail(error, HEED_MEMORY, "%s: out of memory", d.log.folder);
+        else if (d.n == 0 || d.n_keys == 0)
+            status = heed_fail(error, HEED_DATA, "%s: probe %zu has no tokens", d.log.folder, figure->probe);
     }
-    if (status == HEED_OK && d.n == 0)
-        status = heed_fail(error, HEED_DATA, "%s: probe %zu has no tokens", d.log.folder, figure->probe);
     if (status == HEED_OK) {
         measure_labels(&d);
         status = draw(&d, path, format, error);

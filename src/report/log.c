@@ -1,4 +1,4 @@
-/* The attention log on the page: statistics of the heads at every log, marks of change, the probes' text, their true
+/* The attention logs on the page: statistics of the heads at every log, marks of change, the probes' text, their true
  * positions, and the maps. Each log's file is opened once. */
 #include <math.h>
 #include <stdlib.h>
@@ -12,15 +12,8 @@
 #include "report/maps.h"
 #include "report/run.h"
 
-typedef struct work {
-    heedi_log_reader log;
-    size_t n_all, n_heads; /* logs before thinning; layers * heads */
-    double *statistic;     /* (HEED_N_STATISTICS, n_logs, n_heads) */
-    heedi_maps maps;
-} work;
-
 /* Of very many logs only some are read. */
-static void thin_logs(work *w) {
+static void thin_logs(heedi_report_log *w) {
     w->n_all = w->log.n_logs;
     if (w->n_all <= HEED_REPORT_LOGS)
         return;
@@ -29,7 +22,7 @@ static void thin_logs(work *w) {
     w->log.n_logs = HEED_REPORT_LOGS;
 }
 
-static heed_status read_log(work *w, size_t i, heed_error *error) {
+static heed_status read_log(heedi_report_log *w, size_t i, heed_error *error) {
     const heedi_log_reader *log = &w->log;
     heed_store *store;
     heed_status status = heedi_log_reader_store(log, i, &store, error);
@@ -47,7 +40,7 @@ static heed_status read_log(work *w, size_t i, heed_error *error) {
 }
 
 /* name -> logs that are shown, each with the numbers of its heads; a statistic that was never defined is left out. */
-static json_t *statistics_of(const work *w) {
+static json_t *statistics_of(const heedi_report_log *w) {
     const size_t n = w->log.n_logs, numbers = HEED_N_STATISTICS * w->n_heads;
     const size_t most = HEED_REPORT_NUMBERS / numbers, kept = n < most || most < 2 ? n : most;
     json_t *steps = json_array(), *all = json_object(), *about = json_object();
@@ -72,7 +65,7 @@ static json_t *statistics_of(const work *w) {
 }
 
 /* Changes of the scores that lie between 0 and 1, by the rule of heed/change_point.h. */
-static json_t *marks_of(const work *w) {
+static json_t *marks_of(const heedi_report_log *w) {
     static const heed_head_statistic scores[] = {HEED_PREVIOUS, HEED_DUPLICATE, HEED_INDUCTION, HEED_ON_TARGET};
     const size_t n = w->log.n_logs;
     json_t *all = json_array();
@@ -95,70 +88,89 @@ static json_t *marks_of(const work *w) {
     return all;
 }
 
-/* The text of the shown probes' tokens, and of each query the keys that the task calls true. */
-static json_t *probes_of(const work *w) {
-    const heedi_log_reader *log = &w->log;
+static json_t *texts_of(const heedi_log_reader *log, const char *text, size_t probe, int64_t length) {
     json_t *all = json_array();
-    for (size_t p = 0; p < w->maps.probes; p++) {
-        json_t *text = json_array(), *truth = log->truth ? json_array() : json_null();
-        for (size_t i = 0; i < log->time && (int64_t)i < log->length[p]; i++) {
-            const size_t at = p * log->time + i;
-            char *piece = strndup(log->text + at * log->text_bytes, log->text_bytes);
-            json_array_append_new(text, heedi_json_text(piece ? piece : ""));
-            free(piece);
-            json_t *keys = log->truth ? json_array() : NULL;
-            for (size_t t = 0; keys && t < log->n_truth && log->truth[at * log->n_truth + t] >= 0; t++)
-                json_array_append_new(keys, json_integer(log->truth[at * log->n_truth + t]));
-            if (keys)
-                json_array_append_new(truth, keys);
-        }
-        json_array_append_new(all, json_pack("{so so}", "text", text, "truth", truth));
+    for (size_t i = 0; i < (size_t)length; i++) {
+        char *piece = strndup(text + (probe * log->time + i) * log->text_bytes, log->text_bytes);
+        json_array_append_new(all, heedi_json_text(piece ? piece : ""));
+        free(piece);
     }
     return all;
 }
 
-static heed_status make_json(work *w, json_t **json, size_t run, size_t n_bytes, heedi_page *page, heed_error *error) {
-    json_t *forms = NULL;
-    const heed_status status = heedi_maps_write(&w->maps, run, n_bytes, page, &forms, error);
-    if (status != HEED_OK) {
-        json_decref(forms);
-        return status;
+/* The text of the shown probes' tokens, of the source's where these are looked at, and of each query the keys that the
+ * task calls true. */
+static json_t *probes_of(const heedi_report_log *w) {
+    const heedi_log_reader *log = &w->log;
+    json_t *all = json_array();
+    for (size_t p = 0; p < w->maps.probes; p++) {
+        json_t *truth = log->truth ? json_array() : json_null();
+        for (size_t i = 0; log->truth && i < (size_t)log->length[p]; i++) {
+            const size_t at = p * log->time + i;
+            json_t *keys = json_array();
+            for (size_t t = 0; t < log->n_truth && log->truth[at * log->n_truth + t] >= 0; t++)
+                json_array_append_new(keys, json_integer(log->truth[at * log->n_truth + t]));
+            json_array_append_new(truth, keys);
+        }
+        const bool crosses = log->kind == HEED_CROSS_ATTENTION;
+        json_array_append_new(all,
+                              json_pack("{so so so}", "text", texts_of(log, log->text, p, log->length[p]), "keys",
+                                        crosses ? texts_of(log, log->key_text, p, log->key_length[p]) : json_null(),
+                                        "truth", truth));
     }
-    *json = json_pack("{sI sI sI sI sI sI so so so so}", "logs", (json_int_t)w->n_all, "read",
-                      (json_int_t)w->log.n_logs, "layers", (json_int_t)w->log.layers, "heads", (json_int_t)w->log.heads,
-                      "time", (json_int_t)w->log.time, "probes_logged", (json_int_t)w->log.probes, "probes",
-                      probes_of(w), "maps", forms, "statistics", statistics_of(w), "marks", marks_of(w));
-    return *json ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", w->log.folder);
+    return all;
 }
 
-heed_status heedi_log_json(json_t **json, const char *dir, size_t run, size_t n_runs, heedi_page *page,
-                           heed_error *error) {
-    heed_error no_truth = HEED_ERROR_INIT, none = HEED_ERROR_INIT;
-    work w = {0};
-    *json = json_null();
-    heed_status status = heedi_log_reader_open(&w.log, dir, &none);
-    if (status == HEED_NOT_FOUND)
-        status = HEED_OK; /* a run without a log is a run */
-    else if (status != HEED_OK)
-        *error = none;
-    else {
-        heedi_log_reader_truth(&w.log, &no_truth); /* only generated tasks have it */
-        if (no_truth.status != HEED_OK) {
-            free(w.log.truth);
-            w.log.truth = NULL;
-        }
-        thin_logs(&w);
-        w.n_heads = w.log.layers * w.log.heads;
-        w.statistic = calloc(HEED_N_STATISTICS * w.log.n_logs * w.n_heads + 1, sizeof *w.statistic);
-        status = w.statistic ? heedi_maps_init(&w.maps, &w.log, HEED_REPORT_MAP_VALUES / n_runs, error)
-                             : heed_fail(error, HEED_MEMORY, "%s: out of memory", w.log.folder);
-        for (size_t i = 0; i < w.log.n_logs && status == HEED_OK; i++)
-            status = read_log(&w, i, error);
-        if (status == HEED_OK)
-            status = make_json(&w, json, run, HEED_REPORT_BYTES / n_runs, page, error);
+static json_t *json_of(heedi_report_log *w, size_t n_bytes) {
+    const heedi_log_reader *log = &w->log;
+    return json_pack("{sI sI sI sI sI sI sb sI so so so so}", "logs", (json_int_t)w->n_all, "read",
+                     (json_int_t)log->n_logs, "layers", (json_int_t)log->layers, "heads", (json_int_t)log->heads,
+                     "queries", (json_int_t)w->maps.queries, "keys", (json_int_t)w->maps.keys, "causal",
+                     log->kind == HEED_SELF_ATTENTION, "probes_logged", (json_int_t)log->probes, "probes", probes_of(w),
+                     "maps", heedi_maps_fit(&w->maps, n_bytes), "statistics", statistics_of(w), "marks", marks_of(w));
+}
+
+/* A log whose reader is open. */
+static heed_status read_kind(heedi_report_log *w, size_t share, json_t **json, heed_error *error) {
+    heed_error no_truth = HEED_ERROR_INIT;
+    heedi_log_reader_truth(&w->log, &no_truth); /* only generated tasks have it */
+    if (no_truth.status != HEED_OK) {
+        free(w->log.truth);
+        w->log.truth = NULL;
     }
-    heedi_maps_reset(&w.maps);
-    free(w.statistic);
-    heedi_log_reader_close(&w.log);
+    thin_logs(w);
+    w->n_heads = w->log.layers * w->log.heads;
+    w->statistic = calloc(HEED_N_STATISTICS * w->log.n_logs * w->n_heads + 1, sizeof *w->statistic);
+    heed_status status = w->statistic ? heedi_maps_init(&w->maps, &w->log, HEED_REPORT_MAP_VALUES / share, error)
+                                      : heed_fail(error, HEED_MEMORY, "%s: out of memory", w->log.folder);
+    for (size_t i = 0; i < w->log.n_logs && status == HEED_OK; i++)
+        status = read_log(w, i, error);
+    if (status == HEED_OK && !(*json = json_of(w, HEED_REPORT_BYTES / share)))
+        status = heed_fail(error, HEED_MEMORY, "%s: out of memory", w->log.folder);
+    return status;
+}
+
+heed_status heedi_report_logs_read(heedi_report_run *run, const char *dir, size_t n_runs, json_t **json,
+                                   heed_error *error) {
+    heed_status status = HEED_OK;
+    *json = json_object();
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++) {
+        heed_error none = HEED_ERROR_INIT;
+        heedi_report_log *w = &run->log[run->n_logs];
+        status = heedi_log_reader_open(&w->log, dir, (heed_attention_kind)kind, &none);
+        if (status == HEED_OK || status != HEED_NOT_FOUND)
+            run->n_logs++;
+        else
+            heedi_log_reader_close(&w->log);
+        if (status == HEED_NOT_FOUND)
+            status = HEED_OK; /* a run without a log is a run */
+        else if (status != HEED_OK)
+            *error = none;
+    }
+    for (size_t k = 0; k < run->n_logs && status == HEED_OK; k++) {
+        json_t *log = NULL;
+        status = read_kind(&run->log[k], n_runs * run->n_logs, &log, error);
+        json_object_set_new(*json, heedi_kind_names[run->log[k].log.kind], log ? log : json_null());
+    }
     return status;
 }

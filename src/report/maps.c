@@ -29,9 +29,24 @@ static size_t heads_of(const heedi_maps *maps) {
     return maps->probes * maps->log->layers * maps->log->heads;
 }
 
+const char *const heedi_kind_names[HEED_N_ATTENTION_KINDS] = {"self", "encoder", "cross"};
+
+static size_t longest(const int64_t *length, size_t n) {
+    size_t most = 1;
+    for (size_t p = 0; p < n; p++)
+        most = (size_t)length[p] > most ? (size_t)length[p] : most;
+    return most;
+}
+
+static bool is_causal(const heedi_log_reader *log) {
+    return log->kind == HEED_SELF_ATTENTION;
+}
+
 /* As many probes as leave room for two logs, at least one; then as many logs as there is room for. */
 heed_status heedi_maps_init(heedi_maps *maps, const heedi_log_reader *log, size_t room, heed_error *error) {
-    *maps = (heedi_maps){.log = log, .n_values = log->time * (log->time + 1) / 2};
+    *maps = (heedi_maps){.log = log, .queries = longest(log->length, log->probes)};
+    maps->keys = longest(log->key_length, log->probes);
+    maps->n_values = is_causal(log) ? maps->queries * (maps->queries + 1) / 2 : maps->queries * maps->keys;
     const double largest = heedi_map_forms[0].share * (double)room;
     const double probe = (double)log->layers * (double)log->heads * (double)maps->n_values;
     maps->probes = 2 * probe * (double)log->probes <= largest ? log->probes : (size_t)(largest / (2 * probe));
@@ -71,14 +86,15 @@ static unsigned char quantise(int f, float value, float scale) {
 }
 
 /* One map: the visible keys of every query. */
-static void take_map(int f, unsigned char *q, float *scale, const float *map, size_t time) {
-    const bool is_signed = heedi_map_forms[f].is_signed;
+static void take_map(const heedi_maps *maps, int f, unsigned char *q, float *scale, const float *map) {
+    const size_t time = maps->log->time;
+    const bool is_signed = heedi_map_forms[f].is_signed, causal = is_causal(maps->log);
     *scale = is_signed ? 0 : 1;
-    for (size_t i = 0; i < time && is_signed; i++)
-        for (size_t j = 0; j <= i; j++)
+    for (size_t i = 0; i < maps->queries && is_signed; i++)
+        for (size_t j = 0; j < (causal ? i + 1 : maps->keys); j++)
             *scale = isfinite(map[i * time + j]) ? fmaxf(*scale, fabsf(map[i * time + j])) : *scale;
-    for (size_t i = 0; i < time; i++)
-        for (size_t j = 0; j <= i; j++)
+    for (size_t i = 0; i < maps->queries; i++)
+        for (size_t j = 0; j < (causal ? i + 1 : maps->keys); j++)
             *q++ = quantise(f, map[i * time + j], *scale);
 }
 
@@ -104,8 +120,8 @@ heed_status heedi_maps_take(heedi_maps *maps, size_t i, heed_store *store, heed_
             break;
 #pragma omp parallel for
         for (size_t h = 0; h < heads_of(maps); h++)
-            take_map(f, maps->q[f] + (h * kept + place) * maps->n_values, maps->scale[f] + h * kept + place,
-                     maps->one + h * time * time, time);
+            take_map(maps, f, maps->q[f] + (h * kept + place) * maps->n_values, maps->scale[f] + h * kept + place,
+                     maps->one + h * time * time);
     }
     return status;
 }
@@ -192,36 +208,10 @@ static void fit(heedi_maps *maps, size_t n_bytes) {
         maps->n_shown[f] = (size_t)((double)n_bytes / expected * (double)maps->n_kept[f]);
 }
 
-static heed_status write_form(const heedi_maps *maps, int f, size_t run, heedi_page *page, heed_error *error) {
-    const size_t n = heads_of(maps), heads = maps->log->heads, layers = maps->log->layers;
-    chunk *chunks = calloc(n + 1, sizeof *chunks);
-    bool complete = chunks;
-    if (chunks) {
-#pragma omp parallel for schedule(dynamic)
-        for (size_t h = 0; h < n; h++)
-            chunks[h] = compress_head(maps, f, h);
-    }
-    for (size_t h = 0; chunks && h < n; h++) {
-        char open[128];
-        const int length = snprintf(open, sizeof open, "<script type=\"text/plain\" id=\"map-%zu-%s-%zu-%zu-%zu\">",
-                                    run, heedi_map_forms[f].name, h / heads / layers, h / heads % layers, h % heads);
-        heedi_page_bytes(page, open, (size_t)length);
-        complete = complete && chunks[h].bytes;
-        if (chunks[h].bytes)
-            heedi_page_base64(page, chunks[h].bytes, chunks[h].n_bytes);
-        heedi_page_bytes(page, "</script>\n", 10);
-        free(chunks[h].bytes);
-    }
-    free(chunks);
-    return complete ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", page->path);
-}
-
-heed_status heedi_maps_write(heedi_maps *maps, size_t run, size_t n_bytes, heedi_page *page, json_t **json,
-                             heed_error *error) {
-    heed_status status = HEED_OK;
+json_t *heedi_maps_fit(heedi_maps *maps, size_t n_bytes) {
     json_t *forms = json_array();
     fit(maps, n_bytes);
-    for (int f = 0; f < HEEDI_MAP_FORMS && status == HEED_OK; f++) {
+    for (int f = 0; f < HEEDI_MAP_FORMS; f++) {
         const heedi_map_form *form = &heedi_map_forms[f];
         const size_t shown = maps->n_shown[f], kept = maps->n_kept[f];
         if (shown == 0)
@@ -233,8 +223,40 @@ heed_status heedi_maps_write(heedi_maps *maps, size_t run, size_t n_bytes, heedi
         }
         json_array_append_new(forms, json_pack("{ss sb si si so}", "name", form->name, "signed", form->is_signed,
                                                "levels", maps->levels[f], "power", form->power, "steps", steps));
-        status = write_form(maps, f, run, page, error);
     }
-    *json = forms;
-    return status;
+    return forms;
+}
+
+static bool write_chunk(const heedi_maps *maps, int f, size_t h, const chunk *made, size_t run, heedi_page *page) {
+    const size_t heads = maps->log->heads, layers = maps->log->layers;
+    char open[128];
+    const int length = snprintf(open, sizeof open, "<script type=\"text/plain\" id=\"map-%zu-%s-%s-%zu-%zu-%zu\">", run,
+                                heedi_kind_names[maps->log->kind], heedi_map_forms[f].name, h / heads / layers,
+                                h / heads % layers, h % heads);
+    heedi_page_bytes(page, open, (size_t)length);
+    if (made->bytes)
+        heedi_page_base64(page, made->bytes, made->n_bytes);
+    heedi_page_bytes(page, "</script>\n", 10);
+    return made->bytes;
+}
+
+/* All forms of a head lie together, so that a browser has them soon. */
+heed_status heedi_maps_write(const heedi_maps *maps, size_t run, heedi_page *page, heed_error *error) {
+    const size_t n = heads_of(maps) * HEEDI_MAP_FORMS;
+    chunk *chunks = calloc(n + 1, sizeof *chunks);
+    bool complete = chunks;
+    if (chunks) {
+#pragma omp parallel for schedule(dynamic)
+        for (size_t c = 0; c < n; c++)
+            if (maps->n_shown[c % HEEDI_MAP_FORMS] > 0)
+                chunks[c] = compress_head(maps, (int)(c % HEEDI_MAP_FORMS), c / HEEDI_MAP_FORMS);
+    }
+    for (size_t c = 0; chunks && c < n; c++) {
+        const int f = (int)(c % HEEDI_MAP_FORMS);
+        if (maps->n_shown[f] > 0)
+            complete = write_chunk(maps, f, c / HEEDI_MAP_FORMS, &chunks[c], run, page) && complete;
+        free(chunks[c].bytes);
+    }
+    free(chunks);
+    return complete ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", page->path);
 }

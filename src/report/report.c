@@ -1,7 +1,8 @@
-/* The page is index.html with its places filled in, from top to bottom: the maps are written while the logs are read,
- * what is said about them follows. */
+/* The page is index.html with its places filled in, from top to bottom. The maps come last, so that a browser has drawn
+ * the page before it has read them. */
 #include "heed/report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "heed/version.h"
@@ -27,17 +28,16 @@ static json_t *credit_of(const heed_report *report) {
     return credit ? credit : json_null();
 }
 
-/* {{maps}}: the chunks of all runs; gives the data. */
-static heed_status write_runs(const heed_report *report, heedi_page *page, json_t *data, heed_error *error) {
-    json_t *runs = json_array();
+/* Everything on the page but the maps, which stay with the runs. */
+static heed_status read_all(const heed_report *report, heedi_report_run *runs, json_t *data, heed_error *error) {
+    json_t *all = json_array();
     heed_status status = HEED_OK;
-    json_object_set_new(data, "runs", runs);
+    json_object_set_new(data, "runs", all);
     for (size_t r = 0; r < report->n_runs && status == HEED_OK; r++) {
-        json_t *run = NULL;
-        status = heedi_run_json(&run, report->runs[r], r, report->n_runs, page, error);
+        status = heedi_report_run_read(&runs[r], report->runs[r], report->n_runs, error);
         if (status == HEED_OK)
-            status = read_stored(run, "probe", report->runs[r], "probe.h5", "probe", error);
-        json_array_append_new(runs, run);
+            status = read_stored(runs[r].json, "probe", report->runs[r], "probe.h5", "probe", error);
+        json_array_append(all, runs[r].json);
     }
     json_object_set_new(data, "controls", json_null());
     if (status == HEED_OK && report->controls) {
@@ -51,10 +51,19 @@ static heed_status write_runs(const heed_report *report, heedi_page *page, json_
     return status;
 }
 
-static heed_status write_place(const char *name, size_t length, const heed_report *report, heedi_page *page,
-                               json_t *data, heed_error *error) {
+static heed_status write_maps(const heed_report *report, const heedi_report_run *runs, heedi_page *page,
+                              heed_error *error) {
+    heed_status status = HEED_OK;
+    for (size_t r = 0; r < report->n_runs; r++)
+        for (size_t k = 0; k < runs[r].n_logs && status == HEED_OK; k++)
+            status = heedi_maps_write(&runs[r].log[k].maps, r, page, error);
+    return status;
+}
+
+static heed_status write_place(const char *name, size_t length, const heed_report *report, const heedi_report_run *runs,
+                               const json_t *data, heedi_page *page, heed_error *error) {
     if (length == 4 && memcmp(name, "maps", 4) == 0)
-        return write_runs(report, page, data, error);
+        return write_maps(report, runs, page, error);
     if (length == 4 && memcmp(name, "json", 4) == 0)
         return heedi_page_json(page, data, error);
     const heedi_resource part = heedi_page_part(name, length);
@@ -66,9 +75,12 @@ static heed_status write_place(const char *name, size_t length, const heed_repor
 heed_status heed_report_write(const char *path, const heed_report *report, heed_error *error) {
     heedi_page page;
     json_t *data = json_object();
+    heedi_report_run *runs = calloc(report->n_runs + 1, sizeof *runs);
     const heedi_resource html = heedi_page_part("html", 4);
     const char *at = html.bytes, *end = html.bytes + html.n_bytes;
     heed_status status = heedi_page_open(&page, path, error);
+    if (status == HEED_OK)
+        status = runs ? read_all(report, runs, data, error) : heed_fail(error, HEED_MEMORY, "%s: out of memory", path);
     while (status == HEED_OK && at < end) {
         const char *place = memmem(at, (size_t)(end - at), "{{", 2);
         heedi_page_bytes(&page, at, (size_t)((place ? place : end) - at));
@@ -76,9 +88,12 @@ heed_status heed_report_write(const char *path, const heed_report *report, heed_
             break;
         const char *close = memmem(place, (size_t)(end - place), "}}", 2);
         HEED_CHECK(close);
-        status = write_place(place + 2, (size_t)(close - place - 2), report, &page, data, error);
+        status = write_place(place + 2, (size_t)(close - place - 2), report, runs, data, &page, error);
         at = close + 2;
     }
+    for (size_t r = 0; runs && r < report->n_runs; r++)
+        heedi_report_run_reset(&runs[r]);
+    free(runs);
     json_decref(data);
     return status == HEED_OK || page.file ? heedi_page_close(&page, error) : status;
 }

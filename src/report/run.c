@@ -77,21 +77,30 @@ static double optimum_of(const char *dir) {
     return optimum;
 }
 
-heed_status heedi_run_json(json_t **json, const char *dir, size_t run, size_t n_runs, heedi_page *page,
-                           heed_error *error) {
-    json_t *log = NULL, *made = json_object();
+heed_status heedi_report_run_read(heedi_report_run *run, const char *dir, size_t n_runs, heed_error *error) {
+    json_t *logs = NULL, *made = json_object();
     const char *slash = strrchr(dir, '/');
-    *json = made;
+    *run = (heedi_report_run){.json = made};
     json_object_set_new(made, "folder", heedi_json_text(dir));
     json_object_set_new(made, "name", heedi_json_text(slash && slash[1] ? slash + 1 : dir));
     heed_status status = losses(made, dir, error);
     if (status == HEED_OK)
-        status = heedi_log_json(&log, dir, run, n_runs, page, error);
+        status = heedi_report_logs_read(run, dir, n_runs, &logs, error);
     if (status == HEED_OK) {
-        json_object_set_new(made, "log", log);
+        json_object_set_new(made, "logs", logs);
         json_object_set_new(made, "config", file_text(dir, "config.ini"));
         json_object_set_new(made, "environment", file_text(dir, "environment.json"));
         json_object_set_new(made, "optimum", heedi_json_number(optimum_of(dir)));
     }
     return status;
+}
+
+void heedi_report_run_reset(heedi_report_run *run) {
+    for (size_t k = 0; k < run->n_logs; k++) {
+        heedi_maps_reset(&run->log[k].maps);
+        free(run->log[k].statistic);
+        heedi_log_reader_close(&run->log[k].log);
+    }
+    json_decref(run->json);
+    *run = (heedi_report_run){0};
 }

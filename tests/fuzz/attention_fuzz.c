@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
 
     error = (heed_error)HEED_ERROR_INIT;
     heedi_log_reader log = {.n_logs = 0};
-    heed_status status = heedi_log_reader_open(&log, ".", &error);
+    heed_status status = heedi_log_reader_open(&log, ".", HEED_SELF_ATTENTION, &error);
     if (status == HEED_OK)
         status = heedi_log_reader_truth(&log, &error);
     fuzz_expect_form(status, &error);

@@ -17,6 +17,10 @@ except ImportError:
 
 SETTINGS = [*TINY, "data.text=text.txt", "data.valid_share=0.5", "train.steps=20", "train.peak_lr=1e-2", "eval.every=10", "checkpoint.every=0", "log.attention_every=10",
             "log.probes=2"]
+PAIRS = [*TINY, "model.kind=encoder_decoder", "data.pairs=pairs.tsv", "data.valid_share=0.5", "train.steps=20", "train.peak_lr=1e-2", "checkpoint.every=0",
+         "log.attention_every=10", "log.probes=2"]
+VIRIDIS = [0x440154, 0x481a6c, 0x472f7d, 0x414487, 0x39568c, 0x31688e, 0x2a788e, 0x23888e, 0x1f988b, 0x22a884, 0x35b779, 0x54c568, 0x7ad151,
+           0xa5db36, 0xd2e21b, 0xfde725]
 
 
 def read_png(path):
@@ -58,11 +62,14 @@ class Figure(Case):
             browser.need("h5py")
         with open("text.txt", "w") as file:
             file.write("a rose is <a> rose & so on. " * 60)
-        result = heed("train", *SETTINGS, f"run.dir={fresh('run')}")
-        assert result.status == 0, result.err
+        with open("pairs.tsv", "w") as file:
+            file.writelines(f"{'abcdefg'[i % 5:]}{'hij'[:i % 3]}{i}\t{'XYZ'[:1 + i % 3]}\n" for i in range(90))
+        for run, settings in ("run", SETTINGS), ("pairs", PAIRS):
+            result = heed("train", *settings, f"run.dir={fresh(run)}")
+            assert result.status == 0, result.err
 
-    def draw(self, *arguments):
-        self.expect_success(heed("report", "run", *arguments))
+    def draw(self, *arguments, run="run"):
+        self.expect_success(heed("report", run, *arguments))
 
     def cells(self, path):
         """The map's cells as an SVG holds them: (x, y) -> colour in percent."""
@@ -77,19 +84,32 @@ class Figure(Case):
         with h5py.File("run/attention/step-00000020.h5") as file:
             weights = file["attention"][0, 1, 0, 1]
         xs, ys = (sorted({place[axis] for place in list(cells)[:200]}) for axis in (0, 1))
-        side = 420 / 16
+        self.expect_colours(cells, weights, 16, 16, causal=True)
+
+    def expect_colours(self, cells, weights, n, m, causal):
+        side = 420 / max(n, m)
         x0, y0 = min(cells, key=lambda place: place[0] + place[1])
         shown = {place: rgb for place, rgb in cells.items() if place[0] < x0 + 419}
-        for i in range(16):
-            for j in range(i + 1):
-                place = min(shown, key=lambda p: abs(p[0] - x0 - j * side) + abs(p[1] - y0 - i * side))
+        for i in range(n):
+            for j in range(i + 1 if causal else m):
+                x, y = x0 + j * side, y0 + i * side
+                place = min(shown, key=lambda p: abs(p[0] - x) + abs(p[1] - y))
+                self.assertLess(abs(place[0] - x) + abs(place[1] - y), 0.1, (i, j))
                 share = min(max(float(weights[i, j]), 0), 1) * 15
                 low = min(int(share), 14)
-                viridis = [0x440154, 0x481a6c, 0x472f7d, 0x414487, 0x39568c, 0x31688e, 0x2a788e, 0x23888e, 0x1f988b, 0x22a884, 0x35b779, 0x54c568,
-                           0x7ad151, 0xa5db36, 0xd2e21b, 0xfde725]
                 for c, shift in enumerate((16, 8, 0)):
-                    a, b = viridis[low] >> shift & 255, viridis[low + 1] >> shift & 255
+                    a, b = VIRIDIS[low] >> shift & 255, VIRIDIS[low + 1] >> shift & 255
                     self.assertAlmostEqual(shown[place][c], (a + (share - low) * (b - a)) / 2.55, delta=0.3, msg=(i, j))
+
+    def test_kinds_of_attention(self):
+        """Maps of an encoder-decoder have the size of their probe, cross-attention's of a target and a source."""
+        for kind, folder in ("cross", "attention-cross"), ("encoder", "attention-encoder"), ("self", "attention"):
+            self.draw("--svg", f"{kind}.svg", "--kind", kind, "--probe", "1", "--head", "1", "--step", "20", run="pairs")
+            cells, _ = self.cells(f"{kind}.svg")
+            with h5py.File(f"pairs/{folder}/step-00000020.h5") as file:
+                n = int(file["probe_length"][1])
+                m = int(file["key_length"][1]) if kind == "cross" else n
+                self.expect_colours(cells, file["attention"][0, 1, 0, 1], n, m, kind == "self")
 
     def test_png(self):
         self.draw("--png", "map.png", "--what", "credit", "--step", "10")
@@ -107,7 +127,8 @@ class Figure(Case):
             self.assertTrue(file.read(5) == b"%PDF-")
         for arguments, status, pattern in ((["--step", "7"], 66, r"no log of step 7 \(the nearest is of step 10\)"), (["--layer", "1"], 64, r"--layer = 1: .* has 0 to 0"),
                                            (["--head", "2"], 64, r"--head = 2"), (["--probe", "2"], 64, r"--probe = 2"), (["--what", "love"], 64, r"--what = love: expected attention"),
-                                           (["--kind", "cross"], 64, r"--kind = cross")):
+                                           (["--kind", "love"], 64, r"--kind = love: expected self, encoder or cross"),
+                                           (["--kind", "cross"], 66, r"run/attention-cross: no attention log lies there.*an encoder-decoder has it")):
             self.expect_fault(heed("report", "run", "--png", "no.png", *arguments), status, pattern)
         self.expect_fault(heed("report", "run", "--png", "no/map.png"), 73, r"no/map.png: cannot be created")
         self.expect_fault(heed("report", "run", "run", "--png", "no.png"), 64, r"a picture is of one run")

@@ -23,15 +23,31 @@ TEXT = [*TINY, "model.layers=2", "data.text=text.txt", "data.tokenizer=word", "d
         "log.attention_every=2", "log.probes=3"]
 INDUCTION = [*TINY, "data.task=induction", "data.task_length=16", "data.task_symbols=8", "data.task_valid=36", "train.steps=40", "eval.every=10",
              "checkpoint.every=0", "log.attention_every=2", "log.probes=4", "train.schedule=constant"]
+PAIRS = [*TINY, "model.kind=encoder_decoder", "model.layers=2", "model.encoder_layers=1", "data.pairs=pairs.tsv", "data.valid_share=0.5", "train.steps=30",
+         "eval.every=10", "checkpoint.every=0", "log.attention_every=10", "log.probes=3"]
+REVERSE = [*TINY, "model.kind=encoder_decoder", "data.task=reverse", "data.task_length=10", "data.task_valid=36", "train.steps=30", "eval.every=10",
+           "checkpoint.every=0", "log.attention_every=10", "log.probes=3"]
 
 CELL = """return Object.fromEntries([...document.querySelectorAll('#readout [data-map]')].map(
   cell => [cell.dataset.run + ' ' + cell.dataset.map, Number(cell.dataset.value)]))"""
 SHOWN = "return document.body.dataset.shown"
 
 
-def maps(run, step, name):
-    with h5py.File(f"{run}/attention/step-{step:08}.h5") as file:
+FOLDERS = {"self": "attention", "encoder": "attention-encoder", "cross": "attention-cross"}
+
+
+def maps(run, step, name, kind="self"):
+    with h5py.File(f"{run}/{FOLDERS[kind]}/step-{step:08}.h5") as file:
         return file[name][0].astype(float)
+
+
+def make_pairs(path):
+    """Sources and targets of different lengths, none a mirror of the other."""
+    letters = "abcdefghijkl"
+    with open(path, "w", encoding="utf-8") as file:
+        for i in range(120):
+            source = "".join(letters[(i * 7 + k * k) % 12] for k in range(3 + i % 11))
+            file.write(f"{source}{i}\t{source[:2].upper()}é{source[::-1][:1 + i % 4]}\n")
 
 
 class Page(Case):
@@ -40,7 +56,8 @@ class Page(Case):
         browser.need(*[] if h5py else ["h5py"])
         with open("text.txt", "w", encoding="utf-8") as file:
             file.write(" ".join((HOSTILE + ["a", "rose", "is"]) * 60))
-        for run, settings in ("text", TEXT), ("induction", INDUCTION):
+        make_pairs("pairs.tsv")
+        for run, settings in ("text", TEXT), ("induction", INDUCTION), ("pairs", PAIRS), ("reverse", REVERSE):
             result = heed("train", *settings, f"run.dir={fresh(run)}")
             assert result.status == 0, result.err
         cls.page = browser.Browser().__enter__()
@@ -58,19 +75,19 @@ class Page(Case):
         self.page.run("""const list = document.getElementById('choose-' + arguments[0]);
             list.value = arguments[1]; list.dispatchEvent(new Event('change', {bubbles: true}))""", label, str(value))
 
-    def wait_shown(self, probe, layer, head, step):
-        self.page.wait(f"return document.body.dataset.shown === arguments[0]", f"0 -1 {probe} {layer} {head} {step}")
+    def wait_shown(self, probe, layer, head, step, kind="self"):
+        self.page.wait("return document.body.dataset.shown === arguments[0]", f"0 -1 {kind} {probe} {layer} {head} {step}")
 
     def expect_quiet(self):
         self.assertEqual(self.page.console(), [])
         self.assertEqual(self.page.requests(), [])
 
-    def expect_cell(self, run, probe, layer, head, step, query, key):
+    def expect_cell(self, run, probe, layer, head, step, query, key, kind="self"):
         """The numbers at a cell are those of the file, within what the page says of its precision."""
-        self.wait_shown(probe, layer, head, step)
+        self.wait_shown(probe, layer, head, step, kind)
         shown = self.page.run(CELL)
         for name in "attention", "credit":
-            where = maps(run, step, name)[probe, layer, head]
+            where = maps(run, step, name, kind)[probe, layer, head]
             value, expected = shown[f"0 {name}"], where[query, key]
             room = (2 * expected ** 0.5 + 0.5 / 255) * 0.5 / 255 if name == "attention" else abs(where).max() * 0.5 / 127
             self.assertLessEqual(abs(value - expected), room * 1.001 + 1e-12, (name, probe, layer, head, step, query, key))
@@ -86,19 +103,58 @@ class Page(Case):
             self.choose("layer", layer)
             self.choose("head", head)
             for place, step in (15, 30), (7, 14):
-                self.page.run("""const slider = document.getElementById('step'); slider.value = arguments[0];
-                                 slider.dispatchEvent(new Event('input'))""", place)
+                self.slide(place)
                 self.wait_shown(probe, layer, head, step)
                 for query, key in (15, 12), (9, 4):
-                    self.page.run("document.querySelector('.map .chart').focus()")
-                    now = self.cell()
-                    keys = ["Down" if query > now[0] else "Up"] * abs(query - now[0])
-                    self.page.press(*keys)
-                    now = self.cell()
-                    self.assertEqual(now[0], query)
-                    self.page.press(*["Right" if key > now[1] else "Left"] * abs(key - now[1]))
-                    self.assertEqual(self.cell(), (query, key))
+                    self.go_to(query, key)
                     self.expect_cell("text", probe, layer, head, step, query, key)
+        self.expect_quiet()
+
+    def slide(self, place):
+        self.page.run("""const slider = document.getElementById('step'); slider.value = arguments[0];
+                         slider.dispatchEvent(new Event('input'))""", place)
+
+    def go_to(self, query, key):
+        """By the arrow keys."""
+        self.page.run("document.querySelector('.map .chart').focus()")
+        now = self.cell()
+        self.page.press(*["Down" if query > now[0] else "Up"] * abs(query - now[0]))
+        now = self.cell()
+        self.assertEqual(now[0], query)
+        self.page.press(*["Right" if key > now[1] else "Left"] * abs(key - now[1]))
+        self.assertEqual(self.cell(), (query, key))
+
+    def test_kinds_of_attention(self):
+        """Of an encoder-decoder all three can be chosen; their maps have the size of their probe, and the keys of the source."""
+        self.open("pairs")
+        options = self.page.run("return [...document.querySelectorAll('#choose-attention option')].map(o => o.value)")
+        self.assertEqual(options, ["self", "encoder", "cross"])
+        self.assertEqual(self.page.run(SHOWN).split()[2], "cross")
+        for kind, probe, layer, head, place, step in (("cross", 1, 1, 0, 1, 10), ("encoder", 2, 0, 1, 3, 30), ("self", 1, 1, 1, 2, 20)):
+            with h5py.File(f"pairs/{FOLDERS[kind]}/step-{step:08}.h5") as file:
+                n = int(file["probe_length"][probe])
+                m = int(file["key_length"][probe]) if kind == "cross" else n
+                names = file["key_text" if kind == "cross" else "token_text"][probe]
+            self.choose("attention", kind)
+            for label, value in ("probe", probe), ("layer", layer), ("head", head):
+                self.choose(label, value)
+            self.slide(place)
+            self.wait_shown(probe, layer, head, step, kind)
+            far = n - 1 if kind == "self" else m - 1  # what a query cannot see cannot be chosen
+            for query, key in (n - 1, far), (n // 2, min(1, far)), (0, 0 if kind == "self" else m - 1):
+                self.go_to(query, key)
+                self.expect_cell("pairs", probe, layer, head, step, query, key, kind)
+                token = names[key].tobytes().rstrip(b"\0").decode()
+                self.assertEqual(self.page.run("return document.querySelectorAll('#readout b')[1].textContent"), token)
+            self.page.press("Right")
+            self.assertEqual(self.cell(), (0, 0 if kind == "self" else m - 1))
+        self.expect_quiet()
+
+    def test_truth_among_sources(self):
+        self.open("reverse")
+        query, key = self.cell()
+        self.assertEqual((self.page.run(SHOWN).split()[2], query + key), ("cross", 9))  # row i copies place 9 - i
+        self.assertIn("cross-attention head 0.", self.page.run("return document.getElementById('paragraph').innerText"))
         self.expect_quiet()
 
     def test_keyboard_alone(self):
@@ -119,7 +175,7 @@ class Page(Case):
         self.expect_quiet()
 
     def head(self):
-        return [int(self.page.run(SHOWN).split()[4])]
+        return [int(self.page.run(SHOWN).split()[5])]
 
     def test_hostile_text_stays_text(self):
         name = "<b>&'\"name</title>".replace("/", "")
@@ -134,7 +190,7 @@ class Page(Case):
         self.assertNotIn("onerror=document.title='broken'></", page.split('id="data"')[0])
         data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1))
         with h5py.File(glob.glob("text/attention/*.h5")[0]) as file:
-            for shown, logged in zip(data["runs"][0]["log"]["probes"], file["token_text"]):
+            for shown, logged in zip(data["runs"][0]["logs"]["self"]["probes"], file["token_text"]):
                 self.assertEqual(shown["text"], [word.tobytes().rstrip(b"\0").decode() for word in logged])
         self.assertTrue(any("</script>" in word for word in shown["text"]))
         self.expect_quiet()

@@ -22,7 +22,7 @@ function readJson(text) {
 for (const run of data.runs) {
   run.settings = readIni(run.config);
   run.host = readJson(run.environment);
-  run.log = run.log || null;
+  run.kinds = Object.keys(KINDS).filter(kind => run.logs[kind]);
 }
 
 // An array of controls.h5 or probe.h5: values in the file's order, dims its shape; undefined when it is not there.
@@ -40,8 +40,12 @@ function number(x, digits = 3) {
 const fixed = (x, places = 3) => x === null || x === undefined || !Number.isFinite(x) ? "–" : x.toFixed(places).replace("-", "−");
 const percent = x => Number.isFinite(x) ? `${(100 * x).toFixed(x > 0.1 && x < 0.9 ? 0 : 1).replace("-", "−")} %` : "–";
 const whole = x => Number(x).toLocaleString("en");
+const kindName = (run, kind) => run.kinds.length > 1 ? `${KINDS[kind]} ` : "";
 const last = list => list[list.length - 1];
 const plural = (n, what) => `${whole(n)} ${what}${Number(n) === 1 ? "" : "s"}`;
+
+// The tokens of a probe that are looked at: those of the source, where they are others than those that look.
+const keysOf = probe => probe.keys || probe.text;
 
 const SHOWN = {" ": "·", "\n": "↵", "\t": "⇥", "\r": "␍", "": "∅"};
 const token = text => SHOWN[text] ?? text.replace(/[ \n\t\r]/g, c => SHOWN[c]);
@@ -67,12 +71,25 @@ function unpack(bytes, form, n) {
   return {q, scales};
 }
 
+// The chunks stand at the end of the page, which is drawn while the browser still reads them. One is whole when something
+// follows it.
+async function textOfChunk(id) {
+  for (;;) {
+    const found = document.getElementById(id);
+    if (found && (found.nextSibling || document.readyState !== "loading")) return found.textContent;
+    await new Promise(resolve => setTimeout(resolve, 20));
+  }
+}
+
+// Values of one map.
+const valuesOf = log => log.causal ? log.queries * (log.queries + 1) / 2 : log.queries * log.keys;
+
 // The chunk of one head: {q, scales}. The most recent ones are kept.
-function chunkOf(run, form, probe, layer, head) {
-  const id = `map-${run}-${form.name}-${probe}-${layer}-${head}`;
+function chunkOf(run, kind, form, probe, layer, head) {
+  const id = `map-${run}-${kind}-${form.name}-${probe}-${layer}-${head}`;
   if (!chunks.has(id)) {
-    const log = data.runs[run].log, n = log.time * (log.time + 1) / 2;
-    chunks.set(id, inflate(document.getElementById(id).textContent).then(bytes => unpack(bytes, form, n)));
+    const n = valuesOf(data.runs[run].logs[kind]);
+    chunks.set(id, textOfChunk(id).then(inflate).then(bytes => unpack(bytes, form, n)));
     if (chunks.size > 64) chunks.delete(chunks.keys().next().value);
   }
   return chunks.get(id);
@@ -85,16 +102,18 @@ function placeOf(form, step) {
   return place;
 }
 
-// One map as {step, scale, largest, at(query, key)}.
-async function mapAt(run, name, probe, layer, head, step) {
-  const log = data.runs[run].log, form = log.maps.find(f => f.name === name);
+// One map as {step, scale, form, keys(query): how many it sees, at(query, key)}.
+async function mapAt(run, kind, name, probe, layer, head, step) {
+  const log = data.runs[run].logs[kind], form = log.maps.find(f => f.name === name);
   if (!form) return null;
-  const {q, scales} = await chunkOf(run, form, probe, layer, head);
-  const place = placeOf(form, step), n = log.time * (log.time + 1) / 2, begin = place * n, scale = scales[place];
+  const {q, scales} = await chunkOf(run, kind, form, probe, layer, head);
+  const place = placeOf(form, step), n = valuesOf(log), begin = place * n, scale = scales[place];
   const value = byte => {
     const level = form.signed ? byte - 128 : byte;
     return scale * Math.sign(level) * (Math.abs(level) / form.levels) ** form.power;
   };
   const table = Float64Array.from({length: 256}, (_, byte) => value(byte));
-  return {step: form.steps[place], scale, form, at: (i, j) => j > i ? null : table[q[begin + i * (i + 1) / 2 + j]]};
+  const shown = log.probes[probe], keys = i => log.causal ? i + 1 : keysOf(shown).length;
+  const at = (i, j) => j >= keys(i) ? null : table[q[begin + (log.causal ? i * (i + 1) / 2 : i * log.keys) + j]];
+  return {step: form.steps[place], scale, form, keys, at};
 }

@@ -15,7 +15,9 @@ const STATISTICS = {
 };
 
 function headLines(run, name) {
-  const log = logOf(run), steps = log.statistics.step, values = log.statistics.values[name], n = log.layers * log.heads, chosen = view.layer * log.heads + view.head;
+  const log = logOf(run), steps = log.statistics.step, values = log.statistics.values[name];
+  if (!values) return [];  // not defined for this kind of attention
+  const n = log.layers * log.heads, chosen = view.layer * log.heads + view.head;
   return Array.from({length: n}, (_, h) => {
     const marks = log.marks.filter(mark => mark.score === name && mark.head === h), on = h === chosen || n <= 4;
     return {
@@ -28,14 +30,16 @@ function headLines(run, name) {
 }
 
 function headSection() {
-  const run = withMaps()[0] ?? data.runs.findIndex(r => r.log);
+  const run = withMaps()[0] ?? data.runs.findIndex(r => r.kinds.length);
   if (run < 0) return;
-  const names = Object.keys(logOf(run).statistics.values), preferred = ["on_target", "credit_share", "induction", "previous", "entropy"].filter(name => names.includes(name));
+  if (!logOf(run)) view.kind = data.runs[run].kinds[0];
+  const names = Object.keys(STATISTICS).filter(name => data.runs[run].kinds.some(kind => name in data.runs[run].logs[kind].statistics.values));
+  const here = Object.keys(logOf(run).statistics.values), preferred = ["on_target", "credit_share", "induction", "previous", "entropy"].filter(name => here.includes(name));
   const place = element("div"), figures = [];
   const shown = () => view.run;
   const make = wanted => {
     let name = wanted;
-    const caption = () => `${STATISTICS[name][2]} One line a head, the thick one is that of the maps above.${logOf(shown()).marks.some(mark => mark.score === name) ? " Pins mark phase changes." : ""}`;
+    const caption = () => `${STATISTICS[name][2]} One line a head${data.runs[shown()].kinds.length > 1 ? " of the kind of attention chosen above" : ""}, the thick one is that of the maps above.${name in logOf(shown()).statistics.values ? "" : ` It is not defined for ${KINDS[view.kind]}.`}${logOf(shown()).marks.some(mark => mark.score === name) ? " Pins mark phase changes." : ""}`;
     const text = element("span", {}, caption()), code = formula(STATISTICS[name][1]);
     const made = figure(STATISTICS[name][0], () => lineChart(headLines(shown(), name), "step", STATISTICS[name][0].toLowerCase()), text, how(code,
       element("p", {}, "Statistics are means over the queries of a whole training batch at the log step, on all ranks. A phase change is marked at the first log at which the mean of the last 3 logs differs from that of the 10 logs that lie 8 to 17 logs before by at least 0.1 and by at least 6 of their standard deviations.")),
@@ -46,16 +50,18 @@ function headSection() {
         code.textContent = STATISTICS[name][1];
         made.redraw();
       }))});
+    made.retell = () => { text.textContent = caption(); };
     figures.push(made);
     return made;
   };
-  const marks = () => logOf(shown()).marks.slice().sort((a, b) => a.step - b.step);
-  const log = logOf(run), list = marks().map(mark => [whole(mark.step), mark.score.replace(/_/g, " "), headOf(log, mark.head), fixed(mark.before), fixed(mark.now)]);
+  const {kinds, logs} = data.runs[run], fewest = Math.min(...kinds.map(kind => logs[kind].logs));
+  const list = kinds.flatMap(kind => logs[kind].marks.map(mark => ({...mark, kind}))).sort((a, b) => a.step - b.step)
+    .map(mark => [whole(mark.step), mark.score.replace(/_/g, " "), KINDS[mark.kind], headOf(logs[mark.kind], mark.head), fixed(mark.before), fixed(mark.now)]);
   section("heads", "Heads through training", "Scores of every head at every log: when a head becomes what it is.",
-    element("div", {class: "pair"}, (preferred.length ? preferred : names).slice(0, 4).map(make)),
-    element("div", {class: "card"}, element("h3", {}, "Phase changes"), list.length ? table(["step", "score", "head", "before", "then"], list.slice(0, 60)) : element("p", {class: "lead"},
-      `None was marked${log.logs < 20 ? `: the rule needs 20 logs, and this run has ${log.logs}` : " by the rule below the figures"}.`)));
-  document.addEventListener("head-chosen", () => figures.forEach(made => made.redraw()));
+    element("div", {class: "pair"}, (preferred.length ? preferred : here).slice(0, 4).map(make)),
+    element("div", {class: "card"}, element("h3", {}, "Phase changes"), list.length ? table(["step", "score", "attention", "head", "before", "then"], list.slice(0, 60)) : element("p", {class: "lead"},
+      `None was marked${fewest < 20 ? `: the rule needs 20 logs, and this run has ${fewest}` : " by the rule below the figures"}.`)));
+  document.addEventListener("head-chosen", () => figures.forEach(made => { made.retell(); made.redraw(); }));
 }
 
 // --- which came first -------------------------------------------------------------------------------------------------
@@ -78,7 +84,7 @@ function creditSection() {
     return options;
   };
   const pick = all.length > 1 ? element("div", {class: "bar"}, choice("Run", all.map((c, i) => [i, c.run]), 0, i => { shown = all[i]; made.redraw(); })) : null;
-  const rows = all.map(c => [c.run.split("/").pop(), headName(c.layer, c.head), number(c.onset_credit), number(c.onset_attention), number(c.onset_attention - c.onset_credit),
+  const rows = all.map(c => [c.run.split("/").pop(), `${c.kind === "cross" ? "cross " : ""}${headName(c.layer, c.head)}`, number(c.onset_credit), number(c.onset_attention), number(c.onset_attention - c.onset_credit),
                              ...["early_credit", "early_attention", "frozen_twin"].map(key => percent(c[key].match)), percent(c.base_rate), fixed(c.early_credit.tau, 2), fixed(c.early_attention.tau, 2), fixed(c.frozen_twin.tau, 2)]);
   const made = figure("Credit and attention on the true positions", build, "Of the head with the most attention on true positions at the end, which was chosen on one half of the probes; the shares are those of the other half.",
     how(element("p", {}, "Onset is the first of three successive logs at which a share is above twice its base rate, the informed chance: one by the number of candidates that a reader would consider who knows the form of the task but not the answer. The lag is the onset of attention minus that of credit."),

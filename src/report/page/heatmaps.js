@@ -9,10 +9,15 @@ const MAPS = {
 const view = {run: 0, beside: -1, kind: "self", probe: 0, layer: 0, head: 0, step: 0, query: 0, key: 0, advantage: false, stretch: false, whole: true, statistic: null};
 const panels = [];  // {run, name, entry, title, map}
 
-const logOf = run => data.runs[run].log;
-const withMaps = () => data.runs.map((_, i) => i).filter(i => logOf(i) && logOf(i).maps.length);
+const logOf = run => data.runs[run].logs[view.kind];
+const hasMaps = (run, kind) => data.runs[run].logs[kind] && data.runs[run].logs[kind].maps.length > 0;
+const kindsOf = run => data.runs[run].kinds.filter(kind => hasMaps(run, kind));
+const withMaps = () => data.runs.map((_, i) => i).filter(i => kindsOf(i).length);
 const stepsOf = () => logOf(view.run).maps[0].steps;
-const textOf = (run, i) => { const text = logOf(run).probes[Math.min(view.probe, logOf(run).probes.length - 1)].text[i]; return text === undefined ? "" : token(text); };
+const probeOf = run => logOf(run).probes[within(view.probe, logOf(run).probes.length)];
+const named = text => text === undefined ? "" : token(text);
+// Keys that a query of the shown probe sees.
+const keysSeen = (log, probe, query) => log.causal ? query + 1 : keysOf(probe).length;
 
 const shade = (value, largest) => view.stretch ? Math.sign(value) * Math.sqrt(Math.abs(value) / (largest || 1)) * largest : value;
 
@@ -20,24 +25,26 @@ const shade = (value, largest) => view.stretch ? Math.sign(value) * Math.sqrt(Ma
 const within = (wanted, n) => Math.min(wanted, n - 1);
 
 function mapOptions(panel) {
-  const {map, run} = panel, log = logOf(run), probe = log.probes[within(view.probe, log.probes.length)], n = probe.text.length;
+  const {map, run} = panel, log = logOf(run), probe = probeOf(run), n = probe.text.length, m = keysOf(probe).length;
   const cells = [], signed = map.form.signed;
   let largest = 0;
-  for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) largest = Math.max(largest, Math.abs(map.at(i, j)));
+  for (let i = 0; i < n; i++) for (let j = 0; j < map.keys(i); j++) largest = Math.max(largest, Math.abs(map.at(i, j)));
   const top = !signed && view.whole ? 1 : largest || 1e-12;
-  for (let i = 0; i < n; i++) for (let j = 0; j <= i; j++) cells.push([j, i, shade(map.at(i, j), top), map.at(i, j)]);
+  for (let i = 0; i < n; i++) for (let j = 0; j < map.keys(i); j++) cells.push([j, i, shade(map.at(i, j), top), map.at(i, j)]);
   const truth = (probe.truth || []).flatMap((keys, i) => keys.map(j => [j, i]));
-  const side = Math.max(4, (panel.entry.place.clientWidth - 96) / n), labels = probe.text.map(token);
-  const category = {
-    type: "category", data: labels.map((_, i) => i), splitLine: {show: false}, axisTick: {show: false}, axisLine: {lineStyle: {color: ink("line")}},
-    axisLabel: {color: ink("soft"), fontSize: n > 40 ? 9 : 11, fontFamily: "monospace", interval: side >= 7 ? 0 : "auto", formatter: i => labels[i].slice(0, 8)},
-  };
+  const room = panel.entry.place, high = Math.max(4, (room.clientHeight - 92) / n), wide = Math.max(4, (room.clientWidth - 60) / m);
+  const labels = probe.text.map(token), keys = keysOf(probe).map(token);
+  const category = (names, side) => ({
+    type: "category", data: names.map((_, i) => i), splitLine: {show: false}, axisTick: {show: false}, axisLine: {lineStyle: {color: ink("line")}},
+    axisLabel: {color: ink("soft"), fontSize: names.length > 40 ? 9 : 11, fontFamily: "monospace", interval: side >= 7 ? 0 : "auto", formatter: i => names[i].slice(0, 8)},
+  });
+  const across = category(keys, wide), turned = Math.max(...keys.map(l => l.length)) > 1;
   const box = (colour, width) => ({color: "transparent", borderColor: colour, borderWidth: width});
   return {
     animation: false, grid: {left: 52, right: 8, top: 6, bottom: 86},
-    tooltip: {renderMode: "richText", confine: true, formatter: p => p.seriesType === "heatmap" ? `${labels[p.value[1]]} (${p.value[1]}) → ${labels[p.value[0]]} (${p.value[0]})\n${number(p.value[3], 4)}` : ""},
-    xAxis: {...category, name: "key: looked at", nameLocation: "middle", nameGap: 22, nameTextStyle: axisText(), axisLabel: {...category.axisLabel, rotate: Math.max(...labels.map(l => l.length)) > 1 ? 90 : 0}},
-    yAxis: {...category, inverse: true, name: "query: looks", nameLocation: "middle", nameGap: 38, nameTextStyle: axisText()},
+    tooltip: {renderMode: "richText", confine: true, formatter: p => p.seriesType === "heatmap" ? `${labels[p.value[1]]} (${p.value[1]}) → ${keys[p.value[0]]} (${p.value[0]})\n${number(p.value[3], 4)}` : ""},
+    xAxis: {...across, name: "key: looked at", nameLocation: "middle", nameGap: 22, nameTextStyle: axisText(), axisLabel: {...across.axisLabel, rotate: turned ? 90 : 0}},
+    yAxis: {...category(labels, high), inverse: true, name: "query: looks", nameLocation: "middle", nameGap: 38, nameTextStyle: axisText()},
     visualMap: {
       type: "continuous", min: signed ? -top : 0, max: top, dimension: 2, seriesIndex: 0, orient: "horizontal", left: "center", bottom: 0, itemWidth: 12, itemHeight: 180, calculable: false,
       text: [number(top, 2), number(signed ? -top : 0, 2)], textStyle: {color: ink("soft")},
@@ -45,15 +52,15 @@ function mapOptions(panel) {
     },
     series: [
       {type: "heatmap", data: cells, progressive: 0, emphasis: {disabled: true}, itemStyle: {borderWidth: 0}},
-      {type: "scatter", data: truth, silent: true, symbol: "rect", symbolSize: side * 0.86, itemStyle: box(signed ? ink("ink") : "#ffffff", 1.2), z: 4},
-      {type: "scatter", data: [[view.key, view.query]], silent: true, symbol: "rect", symbolSize: side + 3, itemStyle: box(signed ? ink("accent") : "#ff5ca8", 2.5), z: 5},
+      {type: "scatter", data: truth, silent: true, symbol: "rect", symbolSize: [wide * 0.86, high * 0.86], itemStyle: box(signed ? ink("ink") : "#ffffff", 1.2), z: 4},
+      {type: "scatter", data: [[view.key, view.query]], silent: true, symbol: "rect", symbolSize: [wide + 3, high + 3], itemStyle: box(signed ? ink("accent") : "#ff5ca8", 2.5), z: 5},
     ],
   };
 }
 
 function makePanel(run, name, choose) {
   const place = element("div", {class: "chart", tabindex: 0}), title = element("h3");
-  const panel = {run, name, title, map: null, made: element("div", {class: "map"}, title, place)};
+  const panel = {run, kind: view.kind, name, title, map: null, made: element("div", {class: "map"}, title, place)};
   panel.entry = chart(place, "", () => mapOptions(panel));
   panel.entry.draw = (draw => () => { if (panel.map) draw(); })(panel.entry.draw);
   place.addEventListener("keydown", event => {
@@ -67,10 +74,10 @@ function makePanel(run, name, choose) {
 
 async function loadPanel(panel) {
   const log = logOf(panel.run), layer = within(view.layer, log.layers), head = within(view.head, log.heads), probe = within(view.probe, log.probes.length);
-  panel.map = await mapAt(panel.run, panel.name, probe, layer, head, view.step);
+  panel.map = await mapAt(panel.run, panel.kind, panel.name, probe, layer, head, view.step);
   const about = MAPS[panel.name], run = data.runs[panel.run];
-  panel.title.replaceChildren(about.title, element("span", {}, `${data.runs.length > 1 ? `${run.name}, ` : ""}head ${headName(layer, head)}, step ${whole(panel.map.step)}`));
-  const label = `${about.title} of head ${headName(layer, head)} at step ${panel.map.step}: ${about.says}. Arrow keys choose a cell.`;
+  panel.title.replaceChildren(about.title, element("span", {}, `${data.runs.length > 1 ? `${run.name}, ` : ""}${kindName(run, panel.kind)}head ${headName(layer, head)}, step ${whole(panel.map.step)}`));
+  const label = `${about.title} of ${kindName(run, panel.kind)}head ${headName(layer, head)} at step ${panel.map.step}: ${about.says}. Arrow keys choose a cell.`;
   panel.entry.place.setAttribute("aria-label", label);
   panel.entry.draw();
   if (!panel.listens) {
@@ -119,39 +126,44 @@ function precision() {
   if (attention && attention.steps.length < log.logs) text += `Of ${whole(log.logs)} logged steps ${whole(attention.steps.length)} are here, evenly spread. `;
   if (advantage && attention && advantage.steps.length < attention.steps.length) text += `Advantage is kept at ${whole(advantage.steps.length)} of these steps; the last one before the chosen step is shown. `;
   if (log.probes.length < log.probes_logged) text += `Of ${whole(log.probes_logged)} probes the first ${whole(log.probes.length)} are here. `;
-  return text + "heed report RUN --svg FILE draws a map with all its precision.";
+  return text + `heed report RUN --svg FILE${view.kind === "self" ? "" : ` --kind ${view.kind}`} draws a map with all its precision.`;
 }
 
 function heatmapSection() {
   const runs = withMaps();
   if (!runs.length) {
-    const why = data.runs.some(run => run.log) ? ["The maps of these runs are too large for a page. Single ones can be drawn:", "heed report RUN --svg FILE --layer 0 --head 0"]
+    const why = data.runs.some(run => run.kinds.length) ? ["The maps of these runs are too large for a page. Single ones can be drawn:", "heed report RUN --svg FILE --layer 0 --head 0"]
       : ["These runs logged no attention, so there is nothing to look at here. To get heatmaps, train with", "log.attention_every=100 log.probes=2"];
     section("heatmaps", "Attention and credit", null, absent(...why));
     return;
   }
   view.run = runs[0];
   view.beside = runs.length > 1 && !data.controls ? runs[1] : -1;
-  const best = bestHead(logOf(view.run), "on_target") || bestHead(logOf(view.run), "induction");
-  if (best) Object.assign(view, {layer: best.layer, head: best.head});
+  // What the head that looks at the true positions most looks at last.
+  const begin = kind => {
+    view.kind = kind;
+    const log = logOf(view.run), best = bestHead(log, "on_target") || bestHead(log, "induction") || {layer: 0, head: 0};
+    Object.assign(view, {layer: best.layer, head: best.head, probe: within(view.probe, log.probes.length)});
+    const probe = probeOf(view.run), truth = i => probe.truth && probe.truth[i] && probe.truth[i].length ? probe.truth[i][0] : -1;
+    view.query = Math.max(0, probe.text.length - 1);
+    if (probe.truth) while (view.query > 0 && truth(view.query) < 0) view.query--;
+    view.key = truth(view.query) >= 0 ? truth(view.query) : Math.max(0, Math.min(view.query - 1, keysOf(probe).length - 1));
+  };
+  begin(hasMaps(view.run, "cross") ? "cross" : kindsOf(view.run)[0]);
   view.step = last(stepsOf());
-  const probe = logOf(view.run).probes[0];
-  view.query = probe.text.length - 1;
-  if (probe.truth) while (view.query > 0 && !probe.truth[view.query].length) view.query--;
-  view.key = probe.truth && probe.truth[view.query].length ? probe.truth[view.query][0] : Math.max(0, view.query - 1);
   const bar = element("div", {class: "bar"}), grid = element("div"), gridBar = element("div", {class: "bar"}), maps = element("div", {class: "maps"}), readout = element("p", {class: "readout", "aria-live": "polite", id: "readout"}), note = element("figcaption");
   const slider = element("input", {type: "range", min: 0, id: "step", "aria-label": "training step"}), out = element("output", {for: "step", id: "step-now"});
   let playing = null, queued = false;
 
   const choose = (query, key) => {
-    const n = logOf(view.run).probes[view.probe].text.length;
-    view.query = Math.max(0, Math.min(n - 1, Math.round(query)));
-    view.key = Math.max(0, Math.min(view.query, Math.round(key)));
+    const probe = probeOf(view.run);
+    view.query = Math.max(0, Math.min(probe.text.length - 1, Math.round(query)));
+    view.key = Math.max(0, Math.min(keysSeen(logOf(view.run), probe, view.query) - 1, Math.round(key)));
     panels.forEach(panel => panel.entry.draw());
     read();
   };
   const read = () => {
-    readout.replaceChildren(element("span", {}, "Query ", element("b", {}, textOf(view.run, view.query)), ` at ${view.query} and key `, element("b", {}, textOf(view.run, view.key)), ` at ${view.key}`));
+    readout.replaceChildren(element("span", {}, "Query ", element("b", {}, named(probeOf(view.run).text[view.query])), ` at ${view.query} and key `, element("b", {}, named(keysOf(probeOf(view.run))[view.key])), ` at ${view.key}`));
     panels.forEach(panel => {
       const value = panel.map && panel.map.at(view.query, view.key);
       readout.append("; ", element("span", {"data-run": panel.run, "data-map": panel.name, "data-value": value}, `${data.runs.length > 1 ? `${data.runs[panel.run].name}: ` : ""}${panel.name} ${number(value, 4)}${MAPS[panel.name].unit}`));
@@ -173,20 +185,23 @@ function heatmapSection() {
       queued = false;
       await Promise.all(panels.map(loadPanel));
       read();
-      document.body.dataset.shown = `${view.run} ${view.beside} ${view.probe} ${view.layer} ${view.head} ${view.step}`;
+      document.body.dataset.shown = `${view.run} ${view.beside} ${view.kind} ${view.probe} ${view.layer} ${view.head} ${view.step}`;
+      document.body.dataset.drawn = document.body.dataset.drawn || String(performance.now());
     });
   };
   const state = change => {
     Object.assign(view, change);
+    if (!hasMaps(view.run, view.kind)) change.kind = kindsOf(view.run)[0];
+    if (change.kind) begin(change.kind);
     const log = logOf(view.run);
     view.layer = within(view.layer, log.layers);
     view.head = within(view.head, log.heads);
     view.probe = within(view.probe, log.probes.length);
     view.step = stepsOf()[placeOf({steps: stepsOf()}, view.step)];
-    if ("run" in change || "beside" in change || "advantage" in change || !panels.length) build();
-    const n = log.probes[view.probe].text.length;
-    view.query = Math.min(view.query, n - 1);
-    view.key = Math.min(view.key, view.query);
+    if ("run" in change || "kind" in change || "beside" in change || "advantage" in change || !panels.length) build();
+    const probe = probeOf(view.run);
+    view.query = Math.max(0, Math.min(view.query, probe.text.length - 1));
+    view.key = Math.max(0, Math.min(view.key, keysSeen(log, probe, view.query) - 1));
     grid.replaceChildren(...headGrid(state));
     drawBar();
     note.textContent = precision();
@@ -196,7 +211,7 @@ function heatmapSection() {
   };
   const build = () => {
     panels.splice(0).forEach(panel => { drawn.splice(drawn.indexOf(panel.entry), 1); if (panel.entry.chart) panel.entry.chart.dispose(); });
-    for (const run of [view.run, view.beside].filter(run => run >= 0))
+    for (const run of [view.run, view.beside].filter(run => run >= 0 && hasMaps(run, view.kind)))
       for (const form of logOf(run).maps) if (form.name !== "advantage" || view.advantage) panels.push(makePanel(run, form.name, choose));
     panels.forEach(panel => { panel.choose = choose; });
     maps.replaceChildren(...panels.map(panel => panel.made));
@@ -208,7 +223,7 @@ function heatmapSection() {
     bar.replaceChildren(...[
       runs.length > 1 ? choice("Run", runs.map(i => [i, data.runs[i].name]), view.run, v => state({run: Number(v)})) : null,
       runs.length > 1 ? choice("Beside it", [[-1, "nothing"], ...runs.map(i => [i, data.runs[i].name])], view.beside, v => state({beside: Number(v)})) : null,
-      choice("Attention", [["self", KINDS.self]], view.kind, v => state({kind: v})),
+      choice("Attention", kindsOf(view.run).map(kind => [kind, KINDS[kind]]), view.kind, v => state({kind: v})),
       choice("Probe", log.probes.map((probe, i) => [i, `${i}: ${probe.text.join("").replace(/\s+/g, " ").slice(0, 24)}…`]), view.probe, v => state({probe: Number(v)})),
       choice("Layer", count(log.layers), view.layer, v => state({layer: Number(v)})),
       choice("Head", count(log.heads), view.head, v => state({head: Number(v)})),
@@ -232,7 +247,7 @@ function heatmapSection() {
   }}, "▶ play");
   const row = element("div", {class: "steps"}, play, element("button", {type: "button", class: "step", "aria-label": "one log back", onclick: () => go(-1)}, "‹"), slider,
                       element("button", {type: "button", class: "step", "aria-label": "one log on", onclick: () => go(1)}, "›"), out);
-  const truth = runs.some(i => logOf(i).probes.some(probe => probe.truth));
+  const truth = runs.some(i => kindsOf(i).some(kind => data.runs[i].logs[kind].probes.some(probe => probe.truth)));
   const says = element("figcaption", {}, `Left: how much of each key's value a query takes. Right: credit, what gradient descent on the score would do at that moment; orange keys would gain weight, blue ones lose it.${truth ? " Outlined cells are the true positions of the generated task." : ""} Click a cell, or focus a map and use the arrow keys, to read its numbers.`);
   section("heatmaps", "Attention and credit", "Where a head looks, and what the loss would reward. Move through training with the slider.",
           element("figure", {}, bar, row, maps, readout, says, note, MAPS_EXPLAINED()),

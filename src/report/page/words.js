@@ -85,16 +85,19 @@ const headName = (layer, head) => `${layer}.${head}`;
 const headOf = (log, index) => headName(Math.floor(index / log.heads), index % log.heads);
 
 function sayHeads(run) {
-  const log = run.log, said = [];
-  if (!log) return "";
+  return run.kinds.map(kind => sayKind(run, kind)).join("");
+}
+
+function sayKind(run, kind) {
+  const log = run.logs[kind], said = [];
   for (const [name, what] of [["on_target", "puts most of its weight on the true positions"], ["induction", "has the highest induction score"], ["previous", "looks most at the token before"]]) {
     const best = bestHead(log, name);
     if (best) said.push(`${headName(best.layer, best.head)} ${what} (${fixed(best.value, 2)})`);
   }
   const marks = log.marks.slice().sort((a, b) => a.step - b.step);
   const change = marks.length ? `The rule of change points marks ${plural(marks.length, "phase change")}, the first at step ${whole(marks[0].step)} (${marks[0].score} of head ${headOf(log, marks[0].head)}, from ${fixed(marks[0].before, 2)} to ${fixed(marks[0].now, 2)}). `
-    : "No score of a head changed fast enough to be marked as a phase change. ";
-  return (said.length ? `At the last log head ${said.join("; head ")}. ` : "") + change;
+    : said.length ? "No score of a head changed fast enough to be marked as a phase change. " : "";
+  return (said.length ? `At the last log ${kindName(run, kind)}head ${said.join("; head ")}. ` : "") + change;
 }
 
 function sayProbe(run) {
@@ -128,9 +131,9 @@ function notShown() {
     said.push("That credit caused attention. Scores add up credit, so its mere precedence is nearly a tautology; only that early credit tells where attention will be, better than the baselines do, is news. Queries and keys share their matrices among all positions, and the optimizer reshapes each step.");
   else
     said.push(`Which came first, credit or attention${data.no_credit ? ` (${data.no_credit})` : ""}.`);
-  if (run.log && !run.log.probes.some(probe => probe.truth))
+  if (run.kinds.length && !run.kinds.some(kind => run.logs[kind].probes.some(probe => probe.truth)))
     said.push("Whether a head looks at the right position: nobody knows the right positions of this data.");
-  if (run.log)
+  if (run.kinds.length)
     said.push("Heads named as best were found on the batch that they are reported on; with many heads the best of them is flattered.");
   return said;
 }
