@@ -165,6 +165,10 @@ typedef struct heedi_wanted {
 heed_status heedi_subject_open(heedi_subject *subject, heed_comm *comm, const heedi_wanted *wanted, heed_error *error);
 void heedi_subject_close(heedi_subject *subject);
 
+/* Holds cross-attention of the model that place means against alignments made by hand (heed/word_alignment.h), and
+ * prints what it finds. Errors: those of the files, and of heed_word_alignment_measure. Not collective. */
+heed_status heedi_eval_alignment(const char *place, const char *file, bool json, heed_error *error);
+
 /* Answers each source, or each line of standard input when there are none, with an encoder-decoder that was opened for
  * `beam` hypotheses; one line on standard output each. Errors: HEED_DATA (a source that the vocabulary does not know,
  * or that is too long), HEED_NUMERIC, HEED_MEMORY, HEED_IO. Not collective. */

@@ -172,8 +172,30 @@ static heed_status evaluate(evaluation *eval, heed_comm *comm, const heedi_wante
     return comm->rank == 0 ? report(eval, json, error) : HEED_OK;
 }
 
+/* how: the settings of an evaluation, which is otherwise empty. */
+static heed_status evaluate_data(heed_comm *comm, const heedi_wanted *wanted, const evaluation *how,
+                                 int64_t max_batches, bool json, heed_error *error) {
+    evaluation *eval = malloc(sizeof *eval);
+    if (!eval)
+        heed_fail(error, HEED_MEMORY, "no memory to evaluate");
+    else
+        *eval = *how;
+    if (heed_comm_agree(comm, error) == HEED_OK)
+        evaluate(eval, comm, wanted, max_batches, json, error);
+    if (eval)
+        heedi_subject_close(&eval->subject);
+    free(eval);
+    return error->status;
+}
+
+static heed_status evaluate_alignment(const heedi_cli *cli, const char *file, bool json, heed_error *error) {
+    if (cli->comm->rank == 0)
+        heedi_eval_alignment(cli->arguments[0], file, json, error);
+    return heed_comm_agree(cli->comm, error);
+}
+
 heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
-    const char *store = NULL, *text = NULL, *pairs = NULL;
+    const char *store = NULL, *text = NULL, *pairs = NULL, *alignment = NULL;
     int64_t max_batches = 0, beam = 1;
     double length_penalty = 0.6;
     bool json = false, shuffled = false;
@@ -182,6 +204,9 @@ heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
         {"text", 't', "FILE", "a text file to use instead, all of it, in the model's own vocabulary", .text = &text},
         {"pairs", 'p', "FILE", "a file of pairs to use instead, all of it, in the model's own vocabularies",
          .text = &pairs},
+        {"alignment", 'a', "FILE",
+         "encoder-decoder: instead, hold cross-attention against words that were aligned by hand (rank 0 alone)",
+         .text = &alignment},
         {"beam", 0, "N",
          "encoder-decoder: hypotheses side by side when sources are answered; 1: always the likeliest token; 0: no "
          "answers, the loss alone",
@@ -207,6 +232,7 @@ heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
                     "  heed eval runs/whale --text other.txt\n"
                     "  mpirun -n 2 heed eval runs/gospels --beam 4\n"
                     "  heed eval runs/sounds --pairs other.tsv\n"
+                    "  heed eval runs/gospels --alignment data/gospels.align.tsv\n"
                     "  heed eval runs/whale --shuffle-context --batches 4\n",
         .options = options,
         .least = 1,
@@ -214,23 +240,12 @@ heed_status heedi_command_eval(heedi_cli *cli, heed_error *error) {
     };
     if (!heedi_parse(cli, &syntax, error) || heedi_open_ranks(cli, error) != HEED_OK)
         return error->status;
-    if ((store && text) || (store && pairs) || (text && pairs)) {
-        heed_fail(error, HEED_USAGE, "eval: --store, --text and --pairs exclude each other");
-        return error->status;
-    }
-    evaluation *eval = calloc(1, sizeof *eval);
-    if (!eval)
-        heed_fail(error, HEED_MEMORY, "no memory to evaluate");
-    if (heed_comm_agree(cli->comm, error) == HEED_OK) {
-        const heedi_wanted wanted = {
-            .place = cli->arguments[0], .store = store, .text = text, .pairs = pairs, .n_hypotheses = (size_t)beam};
-        eval->shuffled = shuffled;
-        eval->beam = (size_t)beam;
-        eval->length_penalty = length_penalty;
-        evaluate(eval, cli->comm, &wanted, max_batches, json, error);
-    }
-    if (eval)
-        heedi_subject_close(&eval->subject);
-    free(eval);
-    return error->status;
+    if ((store != NULL) + (text != NULL) + (pairs != NULL) + (alignment != NULL) > 1)
+        return heed_fail(error, HEED_USAGE, "eval: --store, --text, --pairs and --alignment exclude each other");
+    if (alignment)
+        return evaluate_alignment(cli, alignment, json, error);
+    const heedi_wanted wanted = {
+        .place = cli->arguments[0], .store = store, .text = text, .pairs = pairs, .n_hypotheses = (size_t)beam};
+    const evaluation how = {.shuffled = shuffled, .beam = (size_t)beam, .length_penalty = length_penalty};
+    return evaluate_data(cli->comm, &wanted, &how, max_batches, json, error);
 }

@@ -24,7 +24,7 @@ MISUSES = [
     (["train", "--quite", "a.ini"], r"train: unknown option '--quite' \(did you mean --quiet\?\)"),
     (["eval"], r"eval: RUN_DIR\|CHECKPOINT is missing"),
     (["eval", "a", "b"], r"eval: unexpected argument 'b'"),
-    (["eval", "a", "--store", "b", "--text", "c"], r"eval: --store, --text and --pairs exclude each other"),
+    (["eval", "a", "--store", "b", "--text", "c"], r"eval: --store, --text, --pairs and --alignment exclude each other"),
     (["eval", "a", "--batches", "all"], r"eval: --batches = all: expected a whole number from 0 to"),
     (["generate", "a", "--temperature", "-1"], r"generate: --temperature = -1: expected a number, at least 0"),
     (["generate", "a", "--temperature=nan"], r"generate: --temperature = nan: expected a number, at least 0"),

@@ -21,7 +21,7 @@ ROOMS = {
     "record": (4, "attention_log change_point checkpoint guard metrics phase probe_file trace"),
     "train": (5, "gradsync optimizer schedule train"),
     "bench": (6, ""),
-    "probe": (6, "controls credit probe statistics verdict"),
+    "probe": (6, "controls credit probe statistics verdict word_alignment"),
     "report": (6, "report"),
     "cli": (7, ""),
 }
