@@ -32,18 +32,19 @@ function mapOptions(panel) {
   const top = !signed && view.whole ? 1 : largest || 1e-12;
   for (let i = 0; i < n; i++) for (let j = 0; j < map.keys(i); j++) cells.push([j, i, shade(map.at(i, j), top), map.at(i, j)]);
   const truth = (probe.truth || []).flatMap((keys, i) => keys.map(j => [j, i]));
-  const room = panel.entry.place, high = Math.max(4, (room.clientHeight - 92) / n), wide = Math.max(4, (room.clientWidth - 60) / m);
-  const labels = probe.text.map(token), keys = keysOf(probe).map(token);
+  const labels = probe.text.map(token), keys = keysOf(probe).map(token), longest = Math.min(8, Math.max(...keys.map(l => l.length)));
+  const turned = longest > 1, below = turned ? 10 + 6.5 * longest : 20;  // room for the keys
+  const room = panel.entry.place, high = Math.max(4, (room.clientHeight - below - 70) / n), wide = Math.max(4, (room.clientWidth - 60) / m);
   const category = (names, side) => ({
     type: "category", data: names.map((_, i) => i), splitLine: {show: false}, axisTick: {show: false}, axisLine: {lineStyle: {color: ink("line")}},
     axisLabel: {color: ink("soft"), fontSize: names.length > 40 ? 9 : 11, fontFamily: "monospace", interval: side >= 7 ? 0 : "auto", formatter: i => names[i].slice(0, 8)},
   });
-  const across = category(keys, wide), turned = Math.max(...keys.map(l => l.length)) > 1;
+  const across = category(keys, wide);
   const box = (colour, width) => ({color: "transparent", borderColor: colour, borderWidth: width});
   return {
-    animation: false, grid: {left: 52, right: 8, top: 6, bottom: 86},
+    animation: false, grid: {left: 52, right: 8, top: 6, bottom: below + 64},
     tooltip: {renderMode: "richText", confine: true, formatter: p => p.seriesType === "heatmap" ? `${labels[p.value[1]]} (${p.value[1]}) → ${keys[p.value[0]]} (${p.value[0]})\n${number(p.value[3], 4)}` : ""},
-    xAxis: {...across, name: "key: looked at", nameLocation: "middle", nameGap: 22, nameTextStyle: axisText(), axisLabel: {...across.axisLabel, rotate: turned ? 90 : 0}},
+    xAxis: {...across, name: "key: looked at", nameLocation: "middle", nameGap: below + 4, nameTextStyle: axisText(), axisLabel: {...across.axisLabel, rotate: turned ? 90 : 0}},
     yAxis: {...category(labels, high), inverse: true, name: "query: looks", nameLocation: "middle", nameGap: 38, nameTextStyle: axisText()},
     visualMap: {
       type: "continuous", min: signed ? -top : 0, max: top, dimension: 2, seriesIndex: 0, orient: "horizontal", left: "center", bottom: 0, itemWidth: 12, itemHeight: 180, calculable: false,
