@@ -37,7 +37,7 @@ def words_of(pieces, separator):
     text, starts = "", []
     for piece in pieces:
         text += separator if text else ""
-        starts.append(len(text) + len(piece) - len(piece.lstrip()))
+        starts.append(len(text) + len(piece) - len(piece.lstrip()) if piece.strip() else -1)
         text += piece
     spans = [match.span() for match in re.finditer(r"\S+", text)]
     return [next((w for w, (a, b) in enumerate(spans) if a <= start < b), -1) for start in starts], text

@@ -124,6 +124,26 @@ class Credit(Case):
         uniform = logs("recall/uniform-1")[-1]
         self.assertAlmostEqual(float(uniform["top1"][0, 0, 0]), sum(1 / i for i in range(1, 17)) / 16, 6)
 
+    def test_cross_attention(self):
+        """Of a task told as pairs the true positions are places of the source: row i of a reversed list looks at place n - 1 - i."""
+        if not h5py:
+            raise unittest.SkipTest("no h5py")
+        n = 6
+        self.expect_success(heed("train", *TINY, "model.kind=encoder_decoder", "data.task=reverse", f"data.task_length={n}", "data.task_valid=36", "train.steps=20",
+                                 "train.peak_lr=1e-2", "eval.every=0", "checkpoint.every=0", "log.attention_every=2", "log.probes=6", f"run.dir={fresh('cross')}"))
+        found = json.loads(self.expect_success(heed("credit", "--json", "cross")).out)[0]
+        self.assertEqual(found["kind"], "cross")
+        self.assertAlmostEqual(found["base_rate"], 1 / n, 12)
+        rows, files = numpy.arange(n), [h5py.File(path, "r") for path in sorted(glob.glob("cross/attention-cross/*.h5"))]
+        on = [file["attention"][0, :, 0][:, :, rows, n - 1 - rows].astype(float) for file in files]  # probe, head, row
+        head = on[-1][0::2].mean((0, 2)).argmax()
+        self.assertEqual(found["head"], head)
+        for k, file in enumerate(files):
+            credit = numpy.maximum(file["credit"][0, 1::2, 0, head].astype(float), 0)
+            self.assertAlmostEqual(found["attention_share"][k], on[k][1::2, head].mean(), 6)
+            self.assertAlmostEqual(found["credit_share"][k], credit[:, rows, n - 1 - rows].sum() / credit[:, :n, :n + 1].sum(), 6)
+        self.assertRegex(self.expect_success(heed("credit", "cross")).out, r"cross +cross +0\.[01] ")
+
     def test_the_table(self):
         result = self.expect_success(heed("credit", "recall"))
         self.assertRegex(result.out, r"recall/softmax-1 +0\.[01] ")
