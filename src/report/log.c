@@ -121,13 +121,31 @@ static json_t *probes_of(const heedi_report_log *w) {
     return all;
 }
 
+/* The head that is worth a look: at the last log the one that looks at the true positions most, where there are none
+ * the one with the largest induction score, else the first. */
+static size_t head_to_show(const heedi_report_log *w) {
+    static const heed_head_statistic scores[] = {HEED_ON_TARGET, HEED_INDUCTION};
+    for (size_t k = 0; k < sizeof scores / sizeof *scores; k++) {
+        const double *last = w->statistic + (scores[k] * w->log.n_logs + w->log.n_logs - 1) * w->n_heads;
+        size_t best = w->n_heads;
+        for (size_t h = 0; h < w->n_heads; h++)
+            if (isfinite(last[h]) && (best == w->n_heads || last[h] > last[best]))
+                best = h;
+        if (best < w->n_heads)
+            return best;
+    }
+    return 0;
+}
+
 static json_t *json_of(heedi_report_log *w, size_t n_bytes) {
     const heedi_log_reader *log = &w->log;
-    return json_pack("{sI sI sI sI sI sI sb sI so so so so}", "logs", (json_int_t)w->n_all, "read",
-                     (json_int_t)log->n_logs, "layers", (json_int_t)log->layers, "heads", (json_int_t)log->heads,
-                     "queries", (json_int_t)w->maps.queries, "keys", (json_int_t)w->maps.keys, "causal",
-                     log->kind == HEED_SELF_ATTENTION, "probes_logged", (json_int_t)log->probes, "probes", probes_of(w),
-                     "maps", heedi_maps_fit(&w->maps, n_bytes), "statistics", statistics_of(w), "marks", marks_of(w));
+    w->maps.first = head_to_show(w);
+    return json_pack("{sI sI sI sI sI sI sI sb sI so so so so}", "logs", (json_int_t)w->n_all, "first",
+                     (json_int_t)w->maps.first, "read", (json_int_t)log->n_logs, "layers", (json_int_t)log->layers,
+                     "heads", (json_int_t)log->heads, "queries", (json_int_t)w->maps.queries, "keys",
+                     (json_int_t)w->maps.keys, "causal", log->kind == HEED_SELF_ATTENTION, "probes_logged",
+                     (json_int_t)log->probes, "probes", probes_of(w), "maps", heedi_maps_fit(&w->maps, n_bytes),
+                     "statistics", statistics_of(w), "marks", marks_of(w));
 }
 
 /* A log whose reader is open. */

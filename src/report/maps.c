@@ -251,11 +251,14 @@ heed_status heedi_maps_write(const heedi_maps *maps, size_t run, heedi_page *pag
             if (maps->n_shown[c % HEEDI_MAP_FORMS] > 0)
                 chunks[c] = compress_head(maps, (int)(c % HEEDI_MAP_FORMS), c / HEEDI_MAP_FORMS);
     }
-    for (size_t c = 0; chunks && c < n; c++) {
-        const int f = (int)(c % HEEDI_MAP_FORMS);
-        if (maps->n_shown[f] > 0)
-            complete = write_chunk(maps, f, c / HEEDI_MAP_FORMS, &chunks[c], run, page) && complete;
-        free(chunks[c].bytes);
+    for (size_t i = 0; chunks && i < n / HEEDI_MAP_FORMS; i++) {
+        const size_t h = i == 0 ? maps->first : i <= maps->first ? i - 1 : i;
+        for (int f = 0; f < HEEDI_MAP_FORMS; f++) {
+            const chunk *made = &chunks[h * HEEDI_MAP_FORMS + (size_t)f];
+            if (maps->n_shown[f] > 0)
+                complete = write_chunk(maps, f, h, made, run, page) && complete;
+            free(made->bytes);
+        }
     }
     free(chunks);
     return complete ? HEED_OK : heed_fail(error, HEED_MEMORY, "%s: out of memory", page->path);

@@ -38,6 +38,7 @@ typedef struct heedi_maps {
     size_t n_kept[HEEDI_MAP_FORMS];    /* logs whose map of this form is kept; 0: no room for even one */
     unsigned char *q[HEEDI_MAP_FORMS]; /* (probes, layers, heads, n_kept, n_values), with the most levels */
     float *scale[HEEDI_MAP_FORMS];     /* (probes, layers, heads, n_kept) */
+    size_t first;                      /* layer and head that the page shows first */
     float *one;                        /* a log's array as it was read */
     size_t n_shown[HEEDI_MAP_FORMS];   /* of those kept, evenly; decided when all are there */
     int levels[HEEDI_MAP_FORMS];
@@ -58,7 +59,8 @@ heed_status heedi_maps_take(heedi_maps *maps, size_t i, heed_store *store, heed_
  * them: json_decref. */
 json_t *heedi_maps_fit(heedi_maps *maps, size_t n_bytes);
 
-/* Writes the chunks as script elements "map-RUN-KIND-FORM-PROBE-LAYER-HEAD", head by head. Errors: HEED_MEMORY. */
+/* Writes the chunks as script elements "map-RUN-KIND-FORM-PROBE-LAYER-HEAD", head by head, those of the first probe and
+ * of maps->first before all others. Errors: HEED_MEMORY. */
 heed_status heedi_maps_write(const heedi_maps *maps, size_t run, heedi_page *page, heed_error *error);
 
 /* "self", "encoder" or "cross". */

@@ -143,8 +143,8 @@ function heatmapSection() {
   // What the head that looks at the true positions most looks at last.
   const begin = kind => {
     view.kind = kind;
-    const log = logOf(view.run), best = bestHead(log, "on_target") || bestHead(log, "induction") || {layer: 0, head: 0};
-    Object.assign(view, {layer: best.layer, head: best.head, probe: within(view.probe, log.probes.length)});
+    const log = logOf(view.run);
+    Object.assign(view, {layer: Math.floor(log.first / log.heads), head: log.first % log.heads, probe: within(view.probe, log.probes.length)});
     const probe = probeOf(view.run), truth = i => probe.truth && probe.truth[i] && probe.truth[i].length ? probe.truth[i][0] : -1;
     view.query = Math.max(0, probe.text.length - 1);
     if (probe.truth) while (view.query > 0 && truth(view.query) < 0) view.query--;
