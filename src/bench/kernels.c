@@ -111,7 +111,7 @@ static heed_status open_room(kernel_room *r, heed_error *error) {
 heed_status heedi_measure_kernels(heed_comm *comm, heedi_kernel kernels[HEEDI_N_KERNELS], heed_error *error) {
     kernel_room *room = calloc(1, sizeof *room);
     heed_error failed = HEED_ERROR_INIT;
-    double seconds[HEEDI_N_KERNELS];
+    double seconds[HEEDI_N_KERNELS] = {0};
     if (!room)
         heed_fail(&failed, HEED_MEMORY, "kernels: out of memory");
     else
