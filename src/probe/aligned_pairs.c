@@ -88,7 +88,7 @@ heed_status heed_aligned_pairs_read(heed_aligned_pairs *pairs, const char *path,
     char *line = NULL;
     size_t room = 0, number = 0;
     heed_status status = HEED_OK;
-    for (ssize_t length; status == HEED_OK && (length = getline(&line, &room, file)) >= 0;) {
+    while (status == HEED_OK && getline(&line, &room, file) >= 0) {
         number++;
         line[strcspn(line, "\r\n")] = 0;
         if (line[0] != '#' && line[strspn(line, white)])

@@ -176,13 +176,13 @@ heed_status heedi_report_logs_read(heedi_report_run *run, const char *dir, size_
         heed_error none = HEED_ERROR_INIT;
         heedi_report_log *w = &run->log[run->n_logs];
         status = heedi_log_reader_open(&w->log, dir, (heed_attention_kind)kind, &none);
-        if (status == HEED_OK || status != HEED_NOT_FOUND)
-            run->n_logs++;
-        else
+        if (status == HEED_NOT_FOUND) { /* a run without a log is a run */
             heedi_log_reader_close(&w->log);
-        if (status == HEED_NOT_FOUND)
-            status = HEED_OK; /* a run without a log is a run */
-        else if (status != HEED_OK)
+            status = HEED_OK;
+            continue;
+        }
+        run->n_logs++;
+        if (status != HEED_OK)
             *error = none;
     }
     for (size_t k = 0; k < run->n_logs && status == HEED_OK; k++) {
