@@ -144,7 +144,7 @@ static void gradients_are_the_slopes_of_the_loss(void **state) {
     if (sizeof(real) < 8)
         skip(); /* differences need double */
     make_batch(&batch);
-    for (size_t v = 0; v < N_ALL; v++) {
+    for (size_t v = 1; v < N_ALL; v++) { /* the first is the second, here */
         const heed_config config = config_of(all[v]);
         heed_model *model = create(&config, true);
         const heed_params *params = heed_model_params(model);
@@ -157,11 +157,13 @@ static void gradients_are_the_slopes_of_the_loss(void **state) {
             assert_true(tensor->frozen == 0 || strncmp(tensor->name, "encoder.", 8) == 0);
             for (size_t e = 0; e < tensor->size; e++) {
                 const double found = (double)gradient[tensor->gradient + e];
-                const double slope = slope_of(model, &batch, heed_model_weights(model) + tensor->offset + e);
                 if (e < tensor->frozen)
                     assert_true(found == 0);
-                else
-                    norm += slope * slope, wrong += (slope - found) * (slope - found);
+                if (e < tensor->frozen || (e + i) % 3 > 0) /* a third of the others will do */
+                    continue;
+                const double slope = slope_of(model, &batch, heed_model_weights(model) + tensor->offset + e);
+                norm += slope * slope;
+                wrong += (slope - found) * (slope - found);
             }
             if (sqrt(wrong) > 1e-7 * sqrt(norm) + 1e-10)
                 fail_msg("encoder %zu: %s: |gradient - differences| = %g of %g", v, tensor->name, sqrt(wrong),
