@@ -23,6 +23,13 @@ void fuzz_expect_form(heed_status status, const heed_error *error) {
     FUZZ_HOLDS(status != HEED_INTERNAL && !strchr(error->message, '\n') && !strchr(error->hint, '\n'));
 }
 
+void fuzz_expect_pieces(const heed_tokenizer *tokenizer, const int32_t *tokens, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes;
+        FUZZ_HOLDS(heed_tokenizer_piece(tokenizer, tokens[i], &bytes));
+    }
+}
+
 char *fuzz_text(const uint8_t *data, size_t bytes) {
     char *text = malloc(bytes + 1);
     FUZZ_HOLDS(text);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "heed/status.h"
+#include "heed/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -21,6 +22,9 @@ void fuzz_broken(const char *file, int line, const char *condition) __attribute_
 
 /* A failure has one line that says what, and a success none. */
 void fuzz_expect_form(heed_status status, const heed_error *error);
+
+/* Every token has a piece. */
+void fuzz_expect_pieces(const heed_tokenizer *tokenizer, const int32_t *tokens, size_t n);
 
 /* The bytes as NUL-terminated text, which the caller frees. */
 char *fuzz_text(const uint8_t *data, size_t bytes);

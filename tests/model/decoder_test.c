@@ -118,15 +118,6 @@ static heed_model *create(const variant *v, const test_batch *batch, bool traini
     return model;
 }
 
-static double total_loss(heed_model *model, const heed_batch *batch, heed_pass pass) {
-    double sequence_loss[64], sum = 0;
-    heed_model_forward(model, batch, pass);
-    heed_model_loss(model, batch, NULL, sequence_loss, NULL);
-    for (size_t s = 0; s < batch->rows.n_sequences; s++)
-        sum += sequence_loss[s];
-    return sum;
-}
-
 /* The gradient of all grains on one rank, tied rows added to their tensors. */
 static void whole_gradient(real *sum, heed_model *model, const heed_batch *batch) {
     heed_error error = HEED_ERROR_INIT;
@@ -146,20 +137,6 @@ static void whole_gradient(real *sum, heed_model *model, const heed_batch *batch
             sum[tensor->offset + e] += partial[tensor->gradient + e];
     }
     heed_gradient_destroy(gradient);
-}
-
-/* (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h */
-static double five_point(heed_model *model, const heed_batch *batch, size_t element, double h) {
-    real *weight = heed_model_weights(model) + element;
-    const real keep = *weight;
-    static const double place[4] = {-2, -1, 1, 2};
-    double loss[4];
-    for (int i = 0; i < 4; i++) {
-        *weight = (real)((double)keep + place[i] * h);
-        loss[i] = total_loss(model, batch, HEED_PASS_TRAIN);
-    }
-    *weight = keep;
-    return (8 * (loss[2] - loss[1]) - (loss[3] - loss[0])) / (12 * h);
 }
 
 /* A bias of the keys adds the same to all scores of a query (unless keys turn with their place): its true gradient is
@@ -198,7 +175,7 @@ static void gradients_are_the_slopes_of_the_loss(void **state) {
             for (size_t e = tensor->offset; e < tensor->offset + tensor->frozen; e++)
                 assert_true(gradient[e] == 0);
             for (size_t e = tensor->offset + tensor->frozen; e < tensor->offset + tensor->size; e++) {
-                const double slope = five_point(model, &batch.batch, e, 4e-4);
+                const double slope = test_slope(model, &batch.batch, e, 4e-4);
                 norm += slope * slope;
                 error += (slope - gradient[e]) * (slope - gradient[e]);
             }

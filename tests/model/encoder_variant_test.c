@@ -101,15 +101,6 @@ static void each_sees_what_it_may(void **state) {
     }
 }
 
-static double total_loss(heed_model *model, const heed_batch *batch) {
-    double loss[8], sum = 0;
-    heed_model_forward(model, batch, HEED_PASS_TRAIN);
-    heed_model_loss(model, batch, NULL, loss, NULL);
-    for (size_t s = 0; s < batch->rows.n_sequences; s++)
-        sum += loss[s];
-    return sum;
-}
-
 static real *gradient_of(heed_model *model, const test_batch *batch) {
     heed_error error = HEED_ERROR_INIT;
     heed_gradient *gradient;
@@ -123,19 +114,6 @@ static real *gradient_of(heed_model *model, const test_batch *batch) {
     memcpy(sum, heed_gradient_partial(gradient, 0), params->n_gradient * sizeof *sum);
     heed_gradient_destroy(gradient);
     return sum;
-}
-
-static double slope_of(heed_model *model, const test_batch *batch, real *weight) {
-    static const double place[4] = {-2, -1, 1, 2}, factor[4] = {1, -8, 8, -1};
-    const double h = 3e-3;
-    const real keep = *weight;
-    double slope = 0;
-    for (int k = 0; k < 4; k++) {
-        *weight = (real)((double)keep + place[k] * h);
-        slope += factor[k] * total_loss(model, &batch->batch) / (12 * h);
-    }
-    *weight = keep;
-    return slope;
 }
 
 static void gradients_are_the_slopes_of_the_loss(void **state) {
@@ -161,7 +139,7 @@ static void gradients_are_the_slopes_of_the_loss(void **state) {
                     assert_true(found == 0);
                 if (e < tensor->frozen || (e + i) % 3 > 0) /* a third of the others will do */
                     continue;
-                const double slope = slope_of(model, &batch, heed_model_weights(model) + tensor->offset + e);
+                const double slope = test_slope(model, &batch.batch, tensor->offset + e, 3e-3);
                 norm += slope * slope;
                 wrong += (slope - found) * (slope - found);
             }

@@ -174,4 +174,27 @@ static inline void test_complete(real *sum, const test_partial *partials, size_t
     free(right);
 }
 
+static inline double test_total_loss(heed_model *model, const heed_batch *batch) {
+    double sequence_loss[64], sum = 0;
+    heed_model_forward(model, batch, HEED_PASS_TRAIN);
+    heed_model_loss(model, batch, NULL, sequence_loss, NULL);
+    for (size_t s = 0; s < batch->rows.n_sequences; s++)
+        sum += sequence_loss[s];
+    return sum;
+}
+
+/* The slope of the loss along one weight by five points: (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12h */
+static inline double test_slope(heed_model *model, const heed_batch *batch, size_t element, double h) {
+    static const double place[4] = {-2, -1, 1, 2};
+    real *weight = heed_model_weights(model) + element;
+    const real keep = *weight;
+    double loss[4];
+    for (int i = 0; i < 4; i++) {
+        *weight = (real)((double)keep + place[i] * h);
+        loss[i] = test_total_loss(model, batch);
+    }
+    *weight = keep;
+    return (8 * (loss[2] - loss[1]) - (loss[3] - loss[0])) / (12 * h);
+}
+
 #endif
