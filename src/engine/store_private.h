@@ -70,6 +70,20 @@ hid_t heedi_type_in_memory(heed_type type);
 bool heedi_type_find(hid_t on_disk, heed_type *type);
 hid_t heedi_string_type(size_t bytes); /* to be closed */
 
+/* --- store_deflate.c, to be called between enter and leave ------------------------------------------------------ */
+
+#define HEEDI_DEFLATE_LEVEL 1
+
+typedef struct heedi_chunks { /* of a deflated array, as heed makes them: see chunk_of in store_write.c */
+    int n_dims;
+    hsize_t dims[HEED_STORE_MAX_DIMS], chunk[HEED_STORE_MAX_DIMS];
+    size_t element_bytes; /* the same in memory and on disk */
+} heedi_chunks;
+
+/* Writes rows [first, first + count), which are whole chunks. false: HDF5's error stack or disk.error says why. */
+bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *form, size_t first, size_t count,
+                            const void *data);
+
 /* --- store_check.c, to be called between enter and leave -------------------------------------------------------- */
 
 #define HEEDI_MAX_NAME 256

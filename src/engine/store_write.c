@@ -13,7 +13,6 @@
 #define CHUNK_BYTES ((size_t)1 << 20)
 #define SMALL_ROW_BYTES ((size_t)64 << 10)
 #define SLICE_BYTES ((size_t)4 << 20) /* written under one turn of the lock */
-#define DEFLATE_LEVEL 1
 
 /* Makes the groups above name. */
 static bool make_groups(heed_store *store, const char *name) {
@@ -65,7 +64,7 @@ static hid_t make_array(heed_store *store, const char *name, hid_t type, int n_d
     if (ok && deflate && n_dims > 0 && elements(n_dims, dims) > 0) {
         chunk_of(chunk, n_dims, dims, H5Tget_size(type));
         ok = H5Pset_chunk(creation, n_dims, chunk) >= 0 && H5Pset_shuffle(creation) >= 0 &&
-             H5Pset_deflate(creation, DEFLATE_LEVEL) >= 0;
+             H5Pset_deflate(creation, HEEDI_DEFLATE_LEVEL) >= 0;
     }
     hid_t array = H5I_INVALID_HID;
     if (ok && make_groups(store, name))
@@ -86,6 +85,18 @@ heed_status heed_store_reserve(heed_store *store, const char *name, heed_type ty
     H5Dclose(array);
     heedi_store_leave();
     return status;
+}
+
+/* Whether rows [first, first + count) of an open array are whole chunks whose bytes need no conversion. */
+static bool are_chunks(heedi_chunks *form, hid_t array, hid_t on_disk, hid_t in_memory, size_t first, size_t count) {
+    const hid_t creation = H5Dget_create_plist(array), space = H5Dget_space(array);
+    form->element_bytes = H5Tget_size(on_disk);
+    form->n_dims = H5Sget_simple_extent_dims(space, form->dims, NULL);
+    const bool chunked = H5Pget_chunk(creation, HEED_STORE_MAX_DIMS, form->chunk) == form->n_dims && form->n_dims > 0;
+    H5Sclose(space);
+    H5Pclose(creation);
+    return chunked && H5Tequal(on_disk, in_memory) > 0 && first % form->chunk[0] == 0 &&
+           (count % form->chunk[0] == 0 || first + count == form->dims[0]);
 }
 
 /* Writes rows [first, first + count) of an open array; whole for a scalar. */
@@ -114,7 +125,12 @@ heed_status heed_store_write_rows(heed_store *store, const char *name, size_t fi
     heed_type type = HEED_TYPE_STRING;
     const hid_t array = H5Dopen2(store->file, name, H5P_DEFAULT), on_disk = H5Dget_type(array);
     const bool known = array >= 0 && heedi_type_find(on_disk, &type) && type != HEED_TYPE_STRING;
-    if (!known || !put_rows(array, heedi_type_in_memory(type), first, count, data) || store->disk.error)
+    const hid_t in_memory = known ? heedi_type_in_memory(type) : H5I_INVALID_HID;
+    heedi_chunks form;
+    const bool done = known && (are_chunks(&form, array, on_disk, in_memory, first, count)
+                                    ? heedi_store_put_chunks(store, array, &form, first, count, data)
+                                    : put_rows(array, in_memory, first, count, data));
+    if (!done || store->disk.error)
         status = heedi_store_fail(store, name, "cannot be written", error);
     H5Tclose(on_disk);
     H5Dclose(array);
