@@ -5,8 +5,8 @@
  * and the ranks of a node share its link. Gradients leave while backward runs, all but those of the last bucket.
  * Parameters return while the next forward pass runs, all but those of the first bucket, where every rank has a node
  * of its own (train/gradsync_return.c); with several ranks on several nodes they return when nothing else can be done.
- * Where this very run has as many ranks as the plan, its own exchange is measured instead; on one host nothing of it
- * counts as hidden, because there the processors move the bytes themselves. */
+ * Two sums go to all ranks, along a tree of nodes. Where this very run has as many ranks as the plan, its own exchange
+ * is measured instead, and how much of it other work hides (overlap.c). */
 #include <math.h>
 #include <unistd.h>
 
@@ -60,14 +60,23 @@ static void hide(const heedi_layer_times *layers, heedi_forecast *f) {
 /* Seconds of all gradients' way out and all parameters' way back, as this run does it. */
 static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
                                    heedi_forecast *f, heed_error *error) {
+    const size_t n_buckets = f->exchange.n_buckets, bytes = params->n_gradient * sizeof(real) / n_buckets;
+    const bool waits = comm->n_nodes > 1 && comm->n_nodes < comm->size; /* for parameters */
+    heedi_overlap overlap;
     double both = 0;
-    const size_t bytes = params->n_gradient * sizeof(real);
-    const heed_status status = heedi_measure_exchange(comm, bytes / f->exchange.n_buckets, &both, error);
-    f->out_seconds = f->back_seconds = 0.5 * both * (double)f->exchange.n_buckets;
-    f->out_hidden_seconds = f->back_hidden_seconds = 0;
-    if (comm->n_nodes > 1)
-        hide(layers, f);
-    return status;
+    heed_status status = heedi_measure_exchange(comm, bytes, &both, error);
+    if (status == HEED_OK)
+        status = heedi_measure_overlap(comm, bytes, n_buckets, params->n_tensors, layers->forward, layers->backward,
+                                       &overlap, error);
+    if (status != HEED_OK)
+        return status;
+    const double one_way = 0.5 * both * (double)n_buckets;
+    f->out_seconds = fmax(one_way, overlap.out_seconds);
+    f->back_seconds = waits ? one_way : fmax(one_way, overlap.back_seconds);
+    f->out_hidden_seconds = f->out_seconds - overlap.out_seconds;
+    f->back_hidden_seconds = waits ? 0 : f->back_seconds - overlap.back_seconds;
+    f->sums_seconds = overlap.sums_seconds;
+    return HEED_OK;
 }
 
 static void model_network(const heed_params *params, const heedi_network *network, const heedi_layer_times *layers,
@@ -79,6 +88,8 @@ static void model_network(const heed_params *params, const heedi_network *networ
     const double messages = (double)f->exchange.n_buckets * (n - near);
     f->out_seconds = messages * network->alpha + sent / network->beta;
     f->back_seconds = messages * network->alpha + returned / network->beta;
+    f->sums_seconds =
+        2 * 2 * ceil(log2(fmax(1, n / near))) * network->alpha; /* two sums, up and down a tree of nodes */
     hide(layers, f);
 }
 
@@ -123,8 +134,8 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
             model_network(params, network, &layers, f);
         else if (f->n_ranks > 1)
             status = measure_network(comm, params, &layers, f, error);
-        f->seconds =
-            f->compute_seconds + f->out_seconds - f->out_hidden_seconds + f->back_seconds - f->back_hidden_seconds;
+        f->seconds = f->compute_seconds + f->out_seconds - f->out_hidden_seconds + f->back_seconds -
+                     f->back_hidden_seconds + f->sums_seconds;
     }
     heed_params_destroy(params);
     return status;

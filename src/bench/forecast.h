@@ -16,6 +16,7 @@ typedef struct heedi_forecast {
     size_t base_bytes, snapshot_bytes;                          /* beside that: of the process; of rank 0 alone */
     double compute_seconds, out_seconds, back_seconds, seconds; /* a step */
     double out_hidden_seconds, back_hidden_seconds;             /* of out and of back, what is not waited for */
+    double sums_seconds;                                        /* losses and norms to all */
 } heedi_forecast;
 
 /* Fills f for f->n_ranks ranks, f->ranks_per_node on a node. All ranks of comm measure layers at the same time, as

@@ -244,13 +244,8 @@ static heed_status clock_kind(heed_comm *comm, workbench *w, void (*kind)(workbe
         const double before = heed_seconds();
         kind(w);
         times[n] = heed_seconds() - before;
-        for (size_t i = n; i > 0 && times[i] < times[i - 1]; i--) {
-            const double swap = times[i];
-            times[i] = times[i - 1];
-            times[i - 1] = swap;
-        }
     }
-    double median = times[n / 2];
+    double median = heedi_median(times, n);
     if (status == HEED_OK)
         status = heed_comm_max(comm, &median, 1, error);
     *seconds += median;

@@ -44,6 +44,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+double heedi_median(double *values, size_t n) {
+    qsort(values, n, sizeof *values, ascending);
+    return values[n / 2];
+}
+
 /* Shards of one buffer to their owners, and back to all. layout (4, ranks): what leaves, where from, what comes, where
  * to. */
 static heed_status exchange_once(heed_comm *comm, char *buffer, char *received, const size_t *layout,
@@ -86,8 +91,7 @@ heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *second
             times[i] = heed_seconds() - start;
     }
     if (status == HEED_OK) {
-        qsort(times, TIMES, sizeof *times, ascending);
-        *seconds = times[TIMES / 2];
+        *seconds = heedi_median(times, TIMES);
         status = heed_comm_max(comm, seconds, 1, &failed);
     }
     free(layout);

@@ -86,11 +86,6 @@ static void close_run(bench_run *run) {
     free(run->seconds);
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static heed_status run_steps(bench_run *run, size_t n_steps, heedi_steps *steps, heed_error *error) {
     heed_step_result result = {0};
     heed_status status = HEED_OK;
@@ -105,8 +100,7 @@ static heed_status run_steps(bench_run *run, size_t n_steps, heedi_steps *steps,
     heed_stage_times_stop(&steps->stages);
     if (status != HEED_OK)
         return status;
-    qsort(run->seconds, n_steps, sizeof *run->seconds, ascending);
-    steps->seconds = run->seconds[n_steps / 2];
+    steps->seconds = heedi_median(run->seconds, n_steps);
     steps->tokens = result.tokens;
     return HEED_OK;
 }

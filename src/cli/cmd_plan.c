@@ -118,9 +118,9 @@ static void print_plan(const plan *p) {
            1e-6 * (double)m->activations, 1e-6 * (double)m->exchange.buffers, 1e-6 * (double)f->base_bytes);
     printf("sent by a rank             %12.3f MB a step\n", 1e-6 * s.traffic_bytes);
     printf("step                       %12.3f ms: layers and update %.3f, gradients out %.3f (hidden %.3f), parameters "
-           "back %.3f (hidden %.3f)\n",
+           "back %.3f (hidden %.3f), sums %.3f\n",
            1e3 * f->seconds, 1e3 * f->compute_seconds, 1e3 * f->out_seconds, 1e3 * f->out_hidden_seconds,
-           1e3 * f->back_seconds, 1e3 * f->back_hidden_seconds);
+           1e3 * f->back_seconds, 1e3 * f->back_hidden_seconds, 1e3 * f->sums_seconds);
     printf("tokens/s                   %12.0f\n", f->tokens / f->seconds);
     printf("share of time that computes %11.1f%%\n", 100 * s.efficiency);
     printf("%-10" PRId64 " steps           %12.3f hours, %.3f node-hours\n", p->config.train.steps,
@@ -138,9 +138,10 @@ static void print_json(const plan *p) {
                                (json_int_t)m->parameters, "gradients", (json_int_t)m->exchange.gradients, "moments",
                                (json_int_t)m->exchange.moments, "activations", (json_int_t)m->activations, "exchange",
                                (json_int_t)m->exchange.buffers, "snapshot_of_rank_0", (json_int_t)f->snapshot_bytes);
-    json_t *step = json_pack("{sf sf sf sf sf sf}", "seconds", f->seconds, "compute", f->compute_seconds,
-                             "gradients_out", f->out_seconds, "gradients_hidden", f->out_hidden_seconds,
-                             "parameters_back", f->back_seconds, "parameters_hidden", f->back_hidden_seconds);
+    json_t *step =
+        json_pack("{sf sf sf sf sf sf sf}", "seconds", f->seconds, "compute", f->compute_seconds, "gradients_out",
+                  f->out_seconds, "gradients_hidden", f->out_hidden_seconds, "parameters_back", f->back_seconds,
+                  "parameters_hidden", f->back_hidden_seconds, "sums", f->sums_seconds);
     json_t *object = json_pack("{si si sf sf sf so sf sf sf so sf sf sf sf sI sf}", "ranks", f->n_ranks,
                                "ranks_per_node", f->ranks_per_node, "parameters", f->n_parameters, "flops_per_token",
                                f->flops_per_token, "tokens_per_step", f->tokens, "memory_bytes", memory, "bytes_a_rank",

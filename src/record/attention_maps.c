@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,18 +12,20 @@
 
 heed_status heed_attention_maps_create(heed_attention_maps **out, heed_attention_kind kind, size_t probes,
                                        size_t layers, size_t heads, size_t time, heed_error *error) {
-    const size_t n_maps = probes * layers * heads, map = heed_bytes(time, time);
+    const size_t n_maps = probes * layers * heads, n_threads = (size_t)omp_get_max_threads();
+    const size_t map_bytes = heed_aligned(heed_bytes(heed_bytes(n_maps, heed_bytes(time, time)), sizeof(float)));
+    const size_t scratch_bytes = heed_bytes(n_threads * HEEDI_N_MAPS, heed_bytes(heed_bytes(time, time), sizeof(real)));
     heed_attention_maps *maps = calloc(1, sizeof *maps);
     *out = maps;
     if (maps) {
         *maps = (heed_attention_maps){.kind = kind, .probes = probes, .layers = layers, .heads = heads, .time = time};
-        maps->scratch = malloc(heed_bytes((size_t)omp_get_max_threads() * HEEDI_N_MAPS, heed_bytes(map, sizeof(real))));
-        bool complete = maps->scratch;
-        for (int k = 0; k < HEEDI_N_MAPS; k++) {
-            maps->map[k] = calloc(heed_bytes(n_maps, map), sizeof *maps->map[k]);
-            complete = complete && maps->map[k];
+        const size_t bytes = heed_bytes(HEEDI_N_MAPS, map_bytes), both = bytes + heed_aligned(scratch_bytes);
+        if (heed_arena_init(&maps->arena, both < bytes ? SIZE_MAX : both, "attention log", error) == HEED_OK) {
+            for (int k = 0; k < HEEDI_N_MAPS; k++)
+                maps->map[k] = heed_arena_take(&maps->arena, map_bytes);
+            maps->scratch = heed_arena_take(&maps->arena, scratch_bytes);
+            maps->has_worker = heedi_worker_begin(&maps->worker, "attention log", error) == HEED_OK;
         }
-        maps->has_worker = complete && heedi_worker_begin(&maps->worker, "attention log", error) == HEED_OK;
         if (maps->has_worker)
             return HEED_OK;
     }
@@ -39,9 +42,7 @@ void heed_attention_maps_destroy(heed_attention_maps *maps) {
     if (maps->has_worker)
         heedi_worker_end(&maps->worker);
     heedi_log_job_free(maps->job);
-    for (int k = 0; k < HEEDI_N_MAPS; k++)
-        free(maps->map[k]);
-    free(maps->scratch);
+    heed_arena_reset(&maps->arena);
     free(maps);
 }
 

@@ -1,6 +1,7 @@
 #ifndef HEED_RECORD_ATTENTION_MAPS_H
 #define HEED_RECORD_ATTENTION_MAPS_H
 
+#include "heed/arena.h"
 #include "heed/attention_log.h"
 #include "record/worker.h"
 
@@ -13,6 +14,7 @@ struct heed_attention_maps {
     heed_attention_kind kind;
     const heed_tokenizer *source_tokenizer; /* or NULL: that of the targets */
     size_t probes, layers, heads, time;
+    heed_arena arena;
     float *map[HEEDI_N_MAPS]; /* (probes, layers, heads, time, time), 0 where not visible */
     real *scratch;            /* (threads, HEEDI_N_MAPS, time, time) */
     heedi_worker worker;

@@ -88,8 +88,8 @@ class Files(Case):
         faults = [line for line in result.said if not line.startswith("heed: warning: ")]
         self.assertEqual(len(faults), 0 if result.status == 0 else 1, result.err)
 
-    def check_refused(self, ranks):
-        for settings, status, pattern in REFUSED:
+    def check_refused(self, ranks, refused=None):
+        for settings, status, pattern in refused or REFUSED:
             if "3 ranks" in pattern and ranks != 3:
                 continue
             with self.subTest(settings=settings, ranks=ranks):
@@ -141,7 +141,8 @@ class Few(Files):
         self.check_refused(0)
 
     def test_refused_on_three_ranks(self):
-        self.check_refused(3)
+        """The last of each status; all of them: class All."""
+        self.check_refused(3, {status: (settings, status, pattern) for settings, status, pattern in REFUSED}.values())
 
     def test_damaged_tokens(self):
         self.check_damaged("sound/tokens.h5", True, lambda path: ["inspect", path])
@@ -237,6 +238,9 @@ class Few(Files):
 
 
 class All(Files):
+    def test_refused_on_three_ranks(self):
+        self.check_refused(3)
+
     def test_tokens(self):
         for ranks in (1, 3):
             self.check_tokens(ranks == 3, ranks)

@@ -102,7 +102,6 @@ class Alone(Settings):
 class Ranks(Settings):
     def test_one_case_of_each_kind(self):
         self.check_command_line(one_of_each_kind(), 3)
-        self.check_in_a_file(one_of_each_kind(), 1)
 
     def test_files(self):
         self.check_files(FILES[:3], 3)
@@ -110,8 +109,11 @@ class Ranks(Settings):
 
 
 class AllRanks(Settings):
+    """Every case on three ranks. One rank is a process of its own (Alone) or one that mpirun started: one of each kind."""
+
     def test_every_case(self):
-        self.check_command_line(read_cases(), 1)
+        self.check_command_line(one_of_each_kind(), 1)
+        self.check_in_a_file(one_of_each_kind(), 1)
         self.check_in_a_file(read_cases(), 3)
 
     def test_files(self):

@@ -57,7 +57,7 @@ class Plan(Case):
             self.assertLess(step["parameters_hidden"], step["parameters_back"])  # the first layers wait for theirs
             self.assertGreater(step["parameters_hidden"], 0)
             self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["gradients_hidden"] +
-                                   step["parameters_back"] - step["parameters_hidden"], delta=1e-9)
+                                   step["parameters_back"] - step["parameters_hidden"] + step["sums"], delta=1e-9)
 
     def test_parameters_return_behind_the_others_where_nodes_have_several_ranks(self):
         result, planned = plan("--ranks", "4", "--ranks-per-node", "2", "--network", "10,1")

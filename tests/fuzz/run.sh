@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with clang, libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and lets each search for
-# some seconds from sound and damaged files, and from the inputs that are kept in corpus/. What it finds goes to FOLDER/found.
+# some seconds from sound and damaged files, and from the inputs that are kept in corpus/, as many at a time as there are
+# cores. What is found goes to FOLDER/found.
 #
 #   tests/fuzz/run.sh SOURCE FOLDER SECONDS [TARGET...]
 set -euo pipefail
@@ -24,7 +25,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 
 # ---- what the search begins with: a run's files, and every damaged version of them ---------------------------------------
 make_seeds() {
-    local seeds=$folder/seeds heed=$folder/build/heed kind
+    local seeds=$folder/seeds heed=$folder/build/heed kind file target
     python3 -c 'import random; random.seed(1); print("".join(random.choice("abcdefghij") for _ in range(400)))' >"$seeds/book.txt"
     local small=(model.layers=1 model.heads=2 model.width=8 model.time=8 train.steps=2 train.batch=2 train.grain=1
         eval.batches=1 log.attention_every=1 train.threads=1)
@@ -38,13 +39,14 @@ make_seeds() {
     for kind in A Q '%' '|'; do
         { printf '%s' "$kind" && cat "$seeds/pairs.tsv"; } >"$seeds/pair_file/$(printf '%d' "'$kind")"
     done
-    for kind in tokens:run/tokens.h5 checkpoint:run/checkpoints/step-00000002.h5 attention:run/attention/step-00000001.h5 \
-        controls:why/controls.h5 probe:probe.h5 pairs:pairs.h5; do
-        rm -rf "${seeds:?}/${kind%%:*}"
-        mkdir -p "$seeds/${kind%%:*}"
-        "$folder/build/tests/bad_input/bad_input_make_damaged" "$seeds/${kind#*:}" "$seeds/${kind%%:*}" >/dev/null
-        find "$seeds/${kind%%:*}" ! -type f ! -type d -delete
-        cp "$seeds/${kind#*:}" "$seeds/${kind%%:*}/sound.h5"
+    rm -rf "$seeds/corpus" "$seeds/checkpoint" "$seeds/attention" "$seeds/controls" "$seeds/probe"
+    for kind in corpus:run/tokens.h5 corpus:pairs.h5 checkpoint:run/checkpoints/step-00000002.h5 attention:run/attention/step-00000001.h5 \
+        controls:why/controls.h5 probe:probe.h5; do
+        file=$seeds/${kind#*:} target=$seeds/${kind%%:*}/$(basename "$file" .h5)
+        mkdir -p "$target"
+        "$folder/build/tests/bad_input/bad_input_make_damaged" "$file" "$target" >/dev/null
+        find "$target" ! -type f ! -type d -delete
+        cp "$file" "$target/sound.h5"
     done
     mkdir -p "$seeds/config" "$seeds/metrics" "$seeds/text" "$seeds/pretoken"
     find "$source/configs" -name '*.ini' -exec cp {} "$seeds/config" \;
@@ -57,18 +59,24 @@ make_seeds() {
 }
 [[ -f $folder/seeds/made ]] || { make_seeds && touch "$folder/seeds/made"; }
 
-failed=0 total=0
-for target in "${targets[@]}"; do
+# ---- the search --------------------------------------------------------------------------------------------------------
+search() { # TARGET: prints one line; what was found is in FOLDER/found
+    local target=$1 log=$folder/found/$1.log status=0 runs
     mkdir -p "$folder/grown/$target" "$folder/seeds/$target"
-    log=$folder/found/$target.log
-    status=0
     "$folder/build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -max_len=65536 \
         -artifact_prefix="$folder/found/$target-" "$folder/grown/$target" "$source/tests/fuzz/corpus/$target" \
         "$folder/seeds/$target" >"$log" 2>&1 || status=$?
     runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log")
-    total=$((total + ${runs:-0}))
     echo "fuzz $target: ${runs:-?} inputs in $seconds s, $((status != 0)) findings"
-    ((status == 0)) || { failed=1 && grep -E -A12 'ERROR:|SUMMARY|runtime error|does not hold' "$log" | head -n 30; }
+    ((status == 0)) || grep -E -A12 'ERROR:|SUMMARY|runtime error|does not hold' "$log" | head -n 30
+}
+
+rm -f "$folder/found/all.txt"
+for target in "${targets[@]}"; do
+    while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
+    search "$target" | tee -a "$folder/found/all.txt" &
 done
-echo "fuzz: ${#targets[@]} targets, $total inputs tried"
-exit $failed
+wait
+awk '/^fuzz .* findings$/ {n++; inputs += $3; found += $(NF - 1)}
+     END {printf "fuzz: %d targets, %d inputs tried, %d of them with findings\n", n, inputs, found; exit found > 0 || n != targets}' \
+    targets=${#targets[@]} "$folder/found/all.txt"
