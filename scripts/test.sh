@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs the test suite.
 #
-#   scripts/test.sh                everything but tests with the label `slow` (below 10 minutes on 2 cores)
-#   scripts/test.sh -L slow        those
-#   scripts/test.sh -R gemm        what ctest understands is passed on
-#   HEED_WERROR=ON scripts/test.sh warnings are errors
+#   scripts/test.sh                        all but tests with the label `slow` (below 10 minutes on 2 cores)
+#   scripts/test.sh -L slow -LE campaign   those (20 minutes), but for the fault campaign's (scripts/fault-campaign.sh)
+#   scripts/test.sh -R gemm                what ctest understands is passed on
+#   HEED_WERROR=ON scripts/test.sh         warnings are errors
 set -euo pipefail
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$0")/setup.sh"

@@ -144,27 +144,29 @@ static heed_status allocate(trial *t, heed_arena *arena, size_t bytes, heed_erro
     return HEED_OK;
 }
 
+/* What `run` takes longer than its products, which take `pass` seconds. */
+static heed_status beside_work(trial *t, double pass, heed_status (*run)(const trial *, heed_error *), double *seconds,
+                               heed_error *error) {
+    double alone = 0, together = 0;
+    heed_status status = calibrate(t, pass, error);
+    if (status == HEED_OK)
+        status = measure(t, work_alone, &alone, error);
+    if (status == HEED_OK)
+        status = measure(t, run, &together, error);
+    *seconds = together > alone ? together - alone : 0;
+    return status;
+}
+
 heed_status heedi_measure_overlap(heed_comm *comm, size_t bucket_bytes, size_t n_buckets, size_t n_pieces,
                                   double forward, double backward, heedi_overlap *overlap, heed_error *error) {
     trial t = {.comm = comm, .n_buckets = n_buckets, .n_pieces = n_pieces > n_buckets ? n_pieces : n_buckets};
     heed_arena arena = {0};
     *overlap = (heedi_overlap){0};
-    double alone = 0, together = 0;
     heed_status status = allocate(&t, &arena, bucket_bytes, error);
     if (status == HEED_OK)
-        status = calibrate(&t, backward, error);
+        status = beside_work(&t, backward, send_behind, &overlap->out_seconds, error);
     if (status == HEED_OK)
-        status = measure(&t, work_alone, &alone, error);
-    if (status == HEED_OK)
-        status = measure(&t, send_behind, &together, error);
-    overlap->out_seconds = together > alone ? together - alone : 0;
-    if (status == HEED_OK)
-        status = calibrate(&t, forward, error);
-    if (status == HEED_OK)
-        status = measure(&t, work_alone, &alone, error);
-    if (status == HEED_OK)
-        status = measure(&t, await_ahead, &together, error);
-    overlap->back_seconds = together > alone ? together - alone : 0;
+        status = beside_work(&t, forward, await_ahead, &overlap->back_seconds, error);
     if (status == HEED_OK)
         status = measure(&t, agree, &overlap->sums_seconds, error);
     free(t.layout);

@@ -289,8 +289,13 @@ static heed_status hold_against_expectation(const heed_controls *c, const heed_c
     const heed_verdict_kind wanted = expected[config->expect.verdict];
     if (config->expect.verdict == HEED_EXPECT_ANY || c->judgement.verdict == wanted)
         return HEED_OK;
-    return heed_fail(error, HEED_VERDICT, "%s: the verdict is %s, but %s was expected", config->run.dir,
-                     heed_verdict_name(c->judgement.verdict), heed_verdict_name(wanted));
+    const bool all = losses_of(c, HEED_ATTEND_SOFTMAX) && losses_of(c, HEED_ATTEND_NONE) &&
+                     losses_of(c, HEED_ATTEND_UNIFORM) && losses_of(c, HEED_ATTEND_POSITION);
+    heed_fail(error, HEED_VERDICT, "%s: the verdict is %s, but %s was expected", config->run.dir,
+              heed_verdict_name(c->judgement.verdict), heed_verdict_name(wanted));
+    return all ? HEED_VERDICT
+               : heed_hint(error, "the rules read softmax, none, uniform and position: train all four "
+                                  "(controls.variants), or expect none of it (expect.verdict=any)");
 }
 
 heed_status heed_controls_run(heed_comm *comm, const heed_config *config, heed_controls *c, heed_error *error) {

@@ -69,6 +69,8 @@ class Controls(Case):
         self.assertEqual(result.status, 82, result.err)
         self.assertRegex(result.said[-1], rf"expect: the verdict is {verdict}, but {other.upper()} was expected")
         self.assertIn("verdict: ", result.out)
+        result = controls("expect", *FEW, "controls.variants=softmax none", f"expect.verdict={other}")
+        self.assertRegex(result.said[-1], r"was expected .*train all four.*expect\.verdict=any")
 
     def test_a_text_is_prepared_once(self):
         with open("text.txt", "w") as file:

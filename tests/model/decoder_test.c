@@ -191,15 +191,9 @@ static void gradients_are_the_slopes_of_the_loss(void **state) {
     }
 }
 
-static int start(void **state) {
-    (void)state;
-    heed_error error = HEED_ERROR_INIT;
-    return heed_gemm_open(heed_gemm_best(), 1, &error);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_the_slopes_of_the_loss),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, test_open_products, NULL);
 }

@@ -38,6 +38,13 @@ static inline heed_config small_config(void) {
     return config;
 }
 
+/* For cmocka_run_group_tests. */
+static inline int test_open_products(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    return heed_gemm_open(heed_gemm_best(), 1, &error);
+}
+
 /* Products are made ready for a number of threads: it may only change while they are closed. */
 static inline void test_set_threads(int n_threads) {
     heed_error error = HEED_ERROR_INIT;

@@ -322,12 +322,6 @@ static void observer_sees_every_layer_once(void **state) {
     heed_model_destroy(model);
 }
 
-static int start(void **state) {
-    (void)state;
-    heed_error error = HEED_ERROR_INIT;
-    return heed_gemm_open(heed_gemm_best(), 1, &error);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(passes_differ_by_dropout_alone),
@@ -337,5 +331,5 @@ int main(void) {
         cmocka_unit_test(decoding_agrees_with_the_full_forward_on_sources),
         cmocka_unit_test(observer_sees_every_layer_once),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, test_open_products, NULL);
 }

@@ -192,12 +192,6 @@ static void what_is_not_finite_is_said(void **state) {
     heed_model_destroy(model);
 }
 
-static int start(void **state) {
-    (void)state;
-    heed_error error = HEED_ERROR_INIT;
-    return heed_gemm_open(heed_gemm_best(), 1, &error);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_hypothesis_is_greedy),
@@ -205,5 +199,5 @@ int main(void) {
         cmocka_unit_test(a_score_is_that_of_its_answer),
         cmocka_unit_test(what_is_not_finite_is_said),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, test_open_products, NULL);
 }

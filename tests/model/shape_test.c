@@ -198,12 +198,6 @@ static void empty_batches_give_zero(void **state) {
     heed_model_destroy(model);
 }
 
-static int start(void **state) {
-    (void)state;
-    heed_error error = HEED_ERROR_INIT;
-    return heed_gemm_open(heed_gemm_best(), 1, &error);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_do_not_depend_on_recomputation),
@@ -211,5 +205,5 @@ int main(void) {
         cmocka_unit_test(bits_do_not_depend_on_the_classifiers_blocks),
         cmocka_unit_test(empty_batches_give_zero),
     };
-    return cmocka_run_group_tests(tests, start, NULL);
+    return cmocka_run_group_tests(tests, test_open_products, NULL);
 }
