@@ -69,6 +69,11 @@ class Misuse(Case):
         with open("/dev/full", "wb") as full:
             self.expect_fault(heed("version", stdout=full), 74, "standard output: No space left on device")
 
+    def test_alone_needs_no_folder_of_mpi(self):
+        """Such a folder would be one for all processes that run alone, and one would remove it from under another."""
+        result = heed("train", "no.ini", env={"TMPDIR": "/proc"})
+        self.expect_fault(result, 66, r"^heed: no\.ini: cannot be read: No such file")
+
     def test_a_launcher_of_another_mpi(self):
         """Processes that were started together but do not know each other must not all go to work."""
         foreign = "OMPI_COMM_WORLD" if "MPICH" in heed("version").out else "PMI"
