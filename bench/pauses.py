@@ -29,8 +29,7 @@ def pauses(heed, config, settings, steps, every):
         subprocess.run(["mpirun", "--bind-to", "core", "-n", str(len(os.sched_getaffinity(0))), heed, "train", config,
                         f"train.steps={steps}", f"run.dir={folder}/run", "train.threads=1", *settings, "--trace", trace],
                        env=environment, check=True, stderr=subprocess.DEVNULL)
-        events = json.loads(trace.read_text())
-    events = events["traceEvents"] if isinstance(events, dict) else events
+        events = json.loads(trace.read_text())["traceEvents"]
     starts = sorted(event["ts"] for event in events if event["name"] == "batch" and event["pid"] == 0)
     lengths = [1e-6 * (after - before) for before, after in zip(starts, starts[1:])]
     median = statistics.median(lengths)
