@@ -49,19 +49,25 @@ static double covered(double seconds, double pass, size_t n_buckets) {
     return fmin(seconds, pass) * (double)(n_buckets - 1) / (double)n_buckets;
 }
 
+/* Whether parameters return while nothing else is done, as train/gradsync_return.c has it. */
+static bool waits_for_parameters(int n_ranks, int n_nodes) {
+    return n_nodes > 1 && n_nodes < n_ranks;
+}
+
 /* What passes cover of the way out and back. */
 static void hide(const heedi_layer_times *layers, heedi_forecast *f) {
-    const bool one_a_node = f->ranks_per_node <= 1, one_node = f->ranks_per_node >= f->n_ranks;
+    const int n_nodes = 1 + (f->n_ranks - 1) / f->ranks_per_node;
     f->out_hidden_seconds = covered(f->out_seconds, layers->backward, f->exchange.n_buckets);
-    f->back_hidden_seconds =
-        one_a_node || one_node ? covered(f->back_seconds, layers->forward, f->exchange.n_buckets) : 0;
+    f->back_hidden_seconds = waits_for_parameters(f->n_ranks, n_nodes)
+                                 ? 0
+                                 : covered(f->back_seconds, layers->forward, f->exchange.n_buckets);
 }
 
 /* Seconds of all gradients' way out and all parameters' way back, as this run does it. */
 static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
                                    heedi_forecast *f, heed_error *error) {
     const size_t n_buckets = f->exchange.n_buckets, bytes = params->n_gradient * sizeof(real) / n_buckets;
-    const bool waits = comm->n_nodes > 1 && comm->n_nodes < comm->size; /* for parameters */
+    const bool waits = waits_for_parameters(comm->size, comm->n_nodes);
     heedi_overlap overlap;
     double both = 0;
     heed_status status = heedi_measure_exchange(comm, bytes, &both, error);
