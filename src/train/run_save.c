@@ -109,6 +109,8 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     run->state.step = run->trainer.step;
     run->state.guard = run->trainer.guard;
     run->state.source_tokenizer = heed_corpus_separate_sources(run->corpus);
+    if (run->trainer.failed.status != HEED_OK) /* a log or figures are lost, and the run ends: it goes on from before */
+        return HEED_OK;
     const bool complete = write_what_waits(run, &failed) == HEED_OK;
     if (complete)
         start_saving(run, &failed);

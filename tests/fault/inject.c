@@ -3,8 +3,8 @@
  *   memory:N          the Nth allocation by heed's own code returns NULL
  *   mpi:N             the Nth place in heed's code that calls MPI: its call is not done, and fails
  *   disk:N:ERRNO      the Nth call that changes the file HEED_INJECT_FILE (write, sync, cut, rename, open to write,
- *                     close of a written file) fails with that error number; with "+" behind ERRNO so do all later
- *                     calls, whatever the file
+ *                     close of a written file) fails with that error number; with "=" behind ERRNO so do all later
+ *                     ones of that file, with "+" those of any file
  *   clock             the time of day jumps by a day, forth and back, every tenth of a second; the count says whether a
  *                     rank was told a wrong time
  *
@@ -35,7 +35,7 @@ typedef enum kind { NOTHING, MEMORY, MPI, DISK, CLOCK } kind;
 
 static struct {
     kind kind;
-    bool for_ever; /* disk: all from the Nth on */
+    bool file_for_ever, all_for_ever; /* disk: from the Nth on */
     unsigned long nth, n;
     int reason;
     const char *count_path, *file;
@@ -72,7 +72,8 @@ __attribute__((constructor)) static void read_what(void) {
         return;
     sscanf(what, "%15[a-z]:%lu:%15s", name, &inject.nth, reason);
     inject.reason = atoi(reason);
-    inject.for_ever = strchr(reason, '+') != NULL;
+    inject.file_for_ever = strchr(reason, '=') != NULL;
+    inject.all_for_ever = strchr(reason, '+') != NULL;
     inject.count_path = getenv("HEED_INJECT_COUNT");
     inject.file = getenv("HEED_INJECT_FILE");
     dl_iterate_phdr(find_text, NULL);
@@ -253,13 +254,13 @@ static bool path_fails(const char *call, const char *path) {
     name[temporary ? length - 4 : length] = '\0';
     const size_t end = strlen(name);
     pthread_mutex_lock(&mutex);
-    bool fails = inject.failed && inject.for_ever;
+    bool fails = inject.failed && inject.all_for_ever;
     if (inject.calls_fd >= 0) {
         const int n = snprintf(line, sizeof line, "%s %s\n", call, name);
         syscall(SYS_write, inject.calls_fd, line, (size_t)n);
     }
     if (file_length && end >= file_length && strcmp(name + end - file_length, inject.file) == 0) {
-        fails = fails || ++inject.n == inject.nth;
+        fails = fails || ++inject.n == inject.nth || (inject.failed && inject.file_for_ever);
         inject.failed = inject.failed || fails;
     }
     pthread_mutex_unlock(&mutex);

@@ -6,6 +6,7 @@ can; nothing hangs or crashes, and the same command again ends with the bits of 
 """
 import collections
 import errno
+import filecmp
 import multiprocessing.pool
 import os
 import pathlib
@@ -60,6 +61,11 @@ def some(calls):
     return [those[[0, -1, len(those) // 2][i % 3]] for i, those in enumerate(alike.values())]
 
 
+def records(calls):
+    """Those of figures and logs: no checkpoint may be written for as long as one of an earlier step is missing."""
+    return [call for call in calls if call[0].endswith(".jsonl") or "attention/" in call[0]]
+
+
 def judge(what, run, status):
     """The form of an end: 0, or one line and a status of the table. What is wrong with it, or ''."""
     faults = [line for line in run.lines() if not line.startswith("heed: warning: ")]
@@ -87,6 +93,8 @@ def go_on(folder):
     if left:
         return f"temporary files are left: {left}"
     same("whole", folder)
+    for checkpoint in pathlib.Path(folder, "run/checkpoints").iterdir():  # some of the whole run's may have been left out
+        check(filecmp.cmp(checkpoint, pathlib.Path("whole/run/checkpoints", checkpoint.name), False), f"{checkpoint} differs")
     return ""
 
 
@@ -100,7 +108,7 @@ def one(case):
     wrong = judge(what, run, status)
     line = next((line for line in run.lines() if not line.startswith("heed: warning: ")), "")
     try:
-        if not wrong and kind == "disk":
+        if not wrong and kind in ("disk", "memory"):
             wrong = go_on(folder)
     except Failed as failed:
         wrong = str(failed)
@@ -143,10 +151,15 @@ elif kind == "disk":
                  for i, (file, number, call) in enumerate(some(calls))]
         cases += [(f"full-{i}", f"disk:{number}:{errno.ENOSPC}+", 0, None, file)
                   for i, (file, number, call) in enumerate(some([c for c in calls if c[2] == "write" or "step" in c[0]])[::2])]
+        cases += [(f"long-{i}", f"disk:{number}:{errno.EFBIG}=", 0, None, file)
+                  for i, (file, number, call) in enumerate(records(calls)) if number == 1]
     else:
-        ends = [f"{reason}" for reason in reasons] + [f"{errno.ENOSPC}+"]
-        cases = [(f"{i}-{end}", f"disk:{number}:{end}", 0, None, file)
-                 for i, (file, number, call) in enumerate(calls) for end in ends]
+        cases = [(f"{i}-{reason}", f"disk:{number}:{reason}", 0, None, file)
+                 for i, (file, number, call) in enumerate(calls) for reason in reasons]
+        cases += [(f"full-{i}", f"disk:{number}:{errno.ENOSPC}+", 0, None, file)
+                  for i, (file, number, call) in enumerate(some(calls))]
+        cases += [(f"long-{i}", f"disk:{number}:{errno.EFBIG}=", 0, None, file)
+                  for i, (file, number, call) in enumerate(records(calls))]
     print(f"disk: {len(calls)} calls change a file in a run of 4 steps", flush=True)
     each(cases)
 elif kind == "clock":

@@ -1,4 +1,5 @@
-/* A config's text. What is accepted and resolved is the same again after it was printed and read. */
+/* A config's text, or, behind a '=', assignments of the command line, a line each. A text that is accepted and resolved
+ * is the same again after it was printed and read. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,19 +15,36 @@ static heed_status read_and_resolve(heed_config *config, const char *text, heed_
     return status;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+static void check_text(heed_config config[2], const char *text) {
     heed_error error = HEED_ERROR_INIT;
+    if (read_and_resolve(config, text, &error) != HEED_OK)
+        return;
+    char *printed = heed_config_text(config), key[128] = "";
+    FUZZ_HOLDS(printed);
+    FUZZ_HOLDS(read_and_resolve(config + 1, printed, &error) == HEED_OK);
+    heed_config_compare(config, config + 1, key, sizeof key);
+    FUZZ_HOLDS(!key[0]);
+    free(printed);
+}
+
+static void check_assignments(heed_config *config, char *lines) {
+    heed_config_defaults(config);
+    for (char *line; (line = strsep(&lines, "\n"));) {
+        heed_error error = HEED_ERROR_INIT;
+        fuzz_expect_form(heed_config_override(config, line, &error), &error);
+    }
+    heed_error error = HEED_ERROR_INIT;
+    fuzz_expect_form(heed_config_resolve(config, &error), &error);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     heed_config *config = malloc(2 * sizeof *config);
     FUZZ_HOLDS(config);
     char *text = fuzz_text(data, bytes);
-    if (read_and_resolve(config, text, &error) == HEED_OK) {
-        char *printed = heed_config_text(config), key[128] = "";
-        FUZZ_HOLDS(printed);
-        FUZZ_HOLDS(read_and_resolve(config + 1, printed, &error) == HEED_OK);
-        heed_config_compare(config, config + 1, key, sizeof key);
-        FUZZ_HOLDS(!key[0]);
-        free(printed);
-    }
+    if (text[0] == '=')
+        check_assignments(config, text + 1);
+    else
+        check_text(config, text);
     free(text);
     free(config);
     return 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with clang, libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, and lets each search for
 # some seconds from sound and damaged files, and from the inputs that are kept in corpus/, as many at a time as there are
-# cores. What is found goes to FOLDER/found.
+# cores. What is found goes to FOLDER/found. Several of these may share a folder: the first builds, the others wait for it.
 #
 #   tests/fuzz/run.sh SOURCE FOLDER SECONDS [TARGET...]
 set -euo pipefail
@@ -12,6 +12,8 @@ for tool in clang cmake python3; do
 done
 mkdir -p "$folder/found" "$folder/seeds"
 folder=$(realpath "$folder")
+exec {building}>"$folder/building"
+flock "$building"
 generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 cmake --preset fuzz "${generator[@]}" -S "$source" -B "$folder/build" >"$folder/build.log" 2>&1 || { cat "$folder/build.log" && exit 1; }
@@ -48,19 +50,19 @@ make_seeds() {
         find "$target" ! -type f ! -type d -delete
         cp "$file" "$target/sound.h5"
     done
-    mkdir -p "$seeds/config" "$seeds/metrics" "$seeds/text" "$seeds/pretoken"
+    mkdir -p "$seeds/config" "$seeds/metrics" "$seeds/text"
     find "$source/configs" -name '*.ini' -exec cp {} "$seeds/config" \;
     cp "$seeds/run/config.ini" "$seeds/config/resolved.ini"
     cp "$seeds/run/metrics.jsonl" "$seeds/metrics"
     for kind in 0 1 2 3; do
         { printf '%d' "$kind" && sed -n 2000,2020p "$source/data/gospels.en-es.tsv"; } >"$seeds/text/$kind"
     done
-    cp "$seeds/text/0" "$seeds/pretoken"
 }
 [[ -f $folder/seeds/made ]] || { make_seeds && touch "$folder/seeds/made"; }
+flock --unlock "$building"
 
 # ---- the search --------------------------------------------------------------------------------------------------------
-search() { # TARGET: prints one line; what was found is in FOLDER/found
+search() { # TARGET: prints one line and ends with 1 where something was found, which is in FOLDER/found
     local target=$1 log=$folder/found/$1.log status=0 runs
     mkdir -p "$folder/grown/$target" "$folder/seeds/$target"
     "$folder/build/tests/fuzz/fuzz_$target" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -max_len=65536 \
@@ -69,14 +71,9 @@ search() { # TARGET: prints one line; what was found is in FOLDER/found
     runs=$(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log")
     echo "fuzz $target: ${runs:-?} inputs in $seconds s, $((status != 0)) findings"
     ((status == 0)) || grep -E -A12 'ERROR:|SUMMARY|runtime error|does not hold' "$log" | head -n 30
+    return "$((status != 0))"
 }
 
-rm -f "$folder/found/all.txt"
-for target in "${targets[@]}"; do
-    while (($(jobs -rp | wc -l) >= $(nproc))); do wait -n; done
-    search "$target" | tee -a "$folder/found/all.txt" &
-done
-wait
-awk '/^fuzz .* findings$/ {n++; inputs += $3; found += $(NF - 1)}
-     END {printf "fuzz: %d targets, %d inputs tried, %d of them with findings\n", n, inputs, found; exit found > 0 || n != targets}' \
-    targets=${#targets[@]} "$folder/found/all.txt"
+export -f search
+export source folder seconds
+printf '%s\n' "${targets[@]}" | xargs -n 1 -P "$(nproc)" bash -c 'search "$1"' search

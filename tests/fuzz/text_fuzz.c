@@ -1,8 +1,9 @@
-/* Text: strict UTF-8, then what each kind of tokenizer learns from it. What was cut comes back as it was. The first
- * byte chooses the kind. */
+/* Text: strict UTF-8, GPT-2's cuts, then what each kind of tokenizer learns from it. What was cut comes back as it was.
+ * The first byte chooses the kind. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/pretoken.h"
 #include "data/utf8.h"
 #include "fuzz.h"
 #include "heed/tokenizer.h"
@@ -23,6 +24,25 @@ static void check_utf8(const char *text, size_t bytes) {
     fuzz_expect_form(status, &error);
     FUZZ_HOLDS((status == HEED_OK) == (good == bytes));
     FUZZ_HOLDS(bytes - heedi_utf8_whole(text, bytes) <= 3);
+}
+
+/* Every cut goes forward, and where a piece of a text may end, the cuts are those of the whole text. */
+static void check_pretokens(const char *text, size_t bytes) {
+    static heedi_pretokens *pretokens;
+    heed_error error = HEED_ERROR_INIT;
+    if (!pretokens)
+        FUZZ_HOLDS(heedi_pretokens_create(&pretokens, &error) == HEED_OK);
+    bytes = heedi_utf8_ill_formed(text, bytes);
+    const size_t whole = heedi_pretokens_whole(text, bytes);
+    FUZZ_HOLDS(whole <= bytes);
+    bool met = whole == 0;
+    for (size_t at = 0; at < bytes;) {
+        const size_t length = heedi_pretokens_next(pretokens, text, bytes, at);
+        FUZZ_HOLDS(length > 0 && length <= bytes - at);
+        at += length;
+        met = met || at == whole;
+    }
+    FUZZ_HOLDS(met);
 }
 
 static void check_round_trip(const heed_tokenizer *tokenizer, const char *text, size_t bytes) {
@@ -46,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     char *text = fuzz_text(data + 1, bytes - 1);
     bytes--;
     check_utf8(text, bytes);
+    check_pretokens(text, bytes);
     heed_error error = HEED_ERROR_INIT;
     heed_tokenizer *tokenizer = NULL;
     const heed_status status =
