@@ -9,11 +9,12 @@ typedef struct heedi_network {
 } heedi_network;
 
 typedef struct heedi_forecast {
-    int n_ranks, ranks_per_node;                                /* asked */
-    double n_parameters, flops_per_token, tokens;               /* tokens a step */
-    heed_gradsync_view exchange;                                /* of rank 0 */
-    heedi_memory memory;                                        /* bytes of a rank */
-    size_t base_bytes, snapshot_bytes;                          /* beside that: of the process; of rank 0 alone */
+    int n_ranks, ranks_per_node;                  /* asked */
+    double n_parameters, flops_per_token, tokens; /* tokens a step */
+    heed_gradsync_view exchange;                  /* of rank 0 */
+    heedi_memory memory;                          /* bytes of a rank */
+    size_t base_bytes, snapshot_bytes;            /* beside that: of the process; of rank 0 alone */
+    size_t peak_bytes; /* for a moment, at the start, beside all of it: factors and product of heed_gemm_peak */
     double compute_seconds, out_seconds, back_seconds, seconds; /* a step */
     double out_hidden_seconds, back_hidden_seconds;             /* of out and of back, what is not waited for */
     double sums_seconds;                                        /* losses and norms to all */

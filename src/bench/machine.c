@@ -1,6 +1,5 @@
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench/bench.h"
 #include "heed/arena.h"
@@ -37,8 +36,6 @@ static heed_status measure_bandwidth(double *rate, heed_error *error) {
     return HEED_OK;
 }
 
-/* ---- network ----------------------------------------------------------------------------------------------------- */
-
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -47,58 +44,6 @@ static int ascending(const void *a, const void *b) {
 double heedi_median(double *values, size_t n) {
     qsort(values, n, sizeof *values, ascending);
     return values[n / 2];
-}
-
-/* Shards of one buffer to their owners, and back to all. layout (4, ranks): what leaves, where from, what comes, where
- * to. */
-static heed_status exchange_once(heed_comm *comm, char *buffer, char *received, const size_t *layout,
-                                 heed_error *error) {
-    const size_t n_ranks = (size_t)comm->size;
-    heed_exchange exchange;
-    heed_status status = heed_exchange_start(comm, &exchange, buffer, layout, layout + n_ranks, received,
-                                             layout + 2 * n_ranks, layout + 3 * n_ranks, error);
-    if (status == HEED_OK)
-        status = heed_exchange_wait(comm, &exchange, error);
-    const size_t *shards = layout + 4 * n_ranks;
-    if (status == HEED_OK)
-        status = heed_comm_allgather(comm, buffer + layout[n_ranks + (size_t)comm->rank], buffer, shards,
-                                     layout + n_ranks, error);
-    return status;
-}
-
-heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error) {
-    enum { TIMES = 9 };
-    const size_t n_ranks = (size_t)comm->size, me = (size_t)comm->rank;
-    const size_t shard = heed_aligned(bytes / n_ranks + 1);
-    heed_error failed = HEED_ERROR_INIT;
-    size_t *layout = calloc(5 * n_ranks, sizeof *layout);
-    char *buffer = calloc(2 * n_ranks, shard);
-    if (!layout || !buffer)
-        heed_fail(&failed, HEED_MEMORY, "exchange: no memory for %zu bytes", 2 * n_ranks * shard);
-    heed_status status = heed_comm_agree(comm, &failed);
-    double times[TIMES];
-    for (size_t r = 0; r < n_ranks && status == HEED_OK; r++) {
-        layout[r] = layout[2 * n_ranks + r] = r == me ? 0 : shard;
-        layout[n_ranks + r] = layout[3 * n_ranks + r] = r * shard;
-        layout[4 * n_ranks + r] = shard;
-    }
-    for (int i = -2; i < TIMES && status == HEED_OK; i++) {
-        status = heed_comm_barrier(comm, &failed);
-        const double start = heed_seconds();
-        if (status == HEED_OK)
-            status = exchange_once(comm, buffer, buffer + n_ranks * shard, layout, &failed);
-        if (i >= 0)
-            times[i] = heed_seconds() - start;
-    }
-    if (status == HEED_OK) {
-        *seconds = heedi_median(times, TIMES);
-        status = heed_comm_max(comm, seconds, 1, &failed);
-    }
-    free(layout);
-    free(buffer);
-    if (status != HEED_OK)
-        *error = failed;
-    return status;
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */

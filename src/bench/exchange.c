@@ -1,22 +1,23 @@
-/* What a step waits for its exchanges, found without a step: they start between pieces of a product that takes as long
- * as the pass they shall hide behind, and what the whole takes longer than the product alone is what does not hide. So
- * it counts what the processors do to move the bytes, and ranks that wait for each other's turn on a core. */
-#include <omp.h>
+/* Exchanges by themselves, and beside work: what a step waits for them, found without a step. They start between pieces
+ * of a product that takes as long as the pass they shall hide behind, and what the whole takes longer than the product
+ * alone is what does not hide. So it counts what the processors do to move the bytes, and ranks that wait for each
+ * other's turn on a core. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "bench/bench.h"
 #include "heed/arena.h"
 
-enum { TIMES = 5, SIDE = 192 };
+enum { TIMES = 9, TIMES_BESIDE_WORK = 5, SIDE = 192 };
 
 typedef struct trial {
     heed_comm *comm;
+    size_t n_times;                    /* that are measured, for their median */
     size_t n_buckets, n_pieces, turns; /* a piece: so many products, and MPI's turn */
     real *a, *b, *c;                   /* (SIDE, SIDE) */
     double *values;                    /* that all ranks agree on */
     char *send, *received;
-    size_t *layout, bucket_bytes, n_values; /* layout (4, ranks): what leaves, where from, what comes, where to */
+    size_t bucket_bytes, n_values;
+    size_t *layout; /* (5, ranks): what leaves, where from, what comes, where to; the shards' bytes */
     heed_exchange *exchanges;
 } trial;
 
@@ -77,12 +78,23 @@ static heed_status work_alone(const trial *t, heed_error *error) {
     return HEED_OK;
 }
 
-/* The median over TIMES of the slowest rank's seconds, without what was done first to warm up. */
+/* A bucket's shards to their owners, and back to all. */
+static heed_status there_and_back(const trial *t, heed_error *error) {
+    const size_t n = (size_t)t->comm->size, *from = t->layout + n, *shards = t->layout + 4 * n;
+    heed_status status = start(t, 0, error);
+    if (status == HEED_OK)
+        status = heed_exchange_wait(t->comm, &t->exchanges[0], error);
+    if (status == HEED_OK)
+        status = heed_comm_allgather(t->comm, t->send + from[t->comm->rank], t->send, shards, from, error);
+    return status;
+}
+
+/* The median of the slowest rank's seconds, without what was done first to warm up. */
 static heed_status measure(const trial *t, heed_status (*run)(const trial *, heed_error *), double *seconds,
                            heed_error *error) {
     double times[TIMES];
     heed_status status = HEED_OK;
-    for (int i = -1; i < TIMES && status == HEED_OK; i++) {
+    for (int i = -1; i < (int)t->n_times && status == HEED_OK; i++) {
         status = heed_comm_barrier(t->comm, error);
         const double begin = heed_seconds();
         if (status == HEED_OK)
@@ -91,8 +103,8 @@ static heed_status measure(const trial *t, heed_status (*run)(const trial *, hee
             times[i] = heed_seconds() - begin;
     }
     if (status == HEED_OK)
-        status = heed_comm_max(t->comm, times, TIMES, error);
-    *seconds = status == HEED_OK ? heedi_median(times, TIMES) : 0;
+        status = heed_comm_max(t->comm, times, t->n_times, error);
+    *seconds = status == HEED_OK ? heedi_median(times, t->n_times) : 0;
     return status;
 }
 
@@ -120,7 +132,7 @@ static heed_status allocate(trial *t, heed_arena *arena, size_t bytes, heed_erro
     t->bucket_bytes = n * shard;
     t->n_values = t->n_buckets * t->bucket_bytes / (HEED_BLOCK * sizeof(real)) + 1;
     const size_t values = heed_aligned(t->n_values * sizeof *t->values);
-    t->layout = calloc(4 * n, sizeof *t->layout);
+    t->layout = calloc(5 * n, sizeof *t->layout);
     t->exchanges = calloc(t->n_buckets, sizeof *t->exchanges);
     heed_error failed = HEED_ERROR_INIT;
     if (!t->layout || !t->exchanges)
@@ -140,8 +152,25 @@ static heed_status allocate(trial *t, heed_arena *arena, size_t bytes, heed_erro
     for (size_t r = 0; r < n; r++) {
         t->layout[r] = t->layout[2 * n + r] = r == me ? 0 : shard;
         t->layout[n + r] = t->layout[3 * n + r] = r * shard;
+        t->layout[4 * n + r] = shard;
     }
     return HEED_OK;
+}
+
+static void reset(trial *t, heed_arena *arena) {
+    free(t->layout);
+    free(t->exchanges);
+    heed_arena_reset(arena);
+}
+
+heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error) {
+    trial t = {.comm = comm, .n_times = TIMES, .n_buckets = 1};
+    heed_arena arena = {0};
+    heed_status status = allocate(&t, &arena, bytes, error);
+    if (status == HEED_OK)
+        status = measure(&t, there_and_back, seconds, error);
+    reset(&t, &arena);
+    return status;
 }
 
 /* What `run` takes longer than its products, which take `pass` seconds. */
@@ -159,7 +188,8 @@ static heed_status beside_work(trial *t, double pass, heed_status (*run)(const t
 
 heed_status heedi_measure_overlap(heed_comm *comm, size_t bucket_bytes, size_t n_buckets, size_t n_pieces,
                                   double forward, double backward, heedi_overlap *overlap, heed_error *error) {
-    trial t = {.comm = comm, .n_buckets = n_buckets, .n_pieces = n_pieces > n_buckets ? n_pieces : n_buckets};
+    trial t = {.comm = comm, .n_times = TIMES_BESIDE_WORK, .n_buckets = n_buckets};
+    t.n_pieces = n_pieces > n_buckets ? n_pieces : n_buckets;
     heed_arena arena = {0};
     *overlap = (heedi_overlap){0};
     heed_status status = allocate(&t, &arena, bucket_bytes, error);
@@ -169,8 +199,6 @@ heed_status heedi_measure_overlap(heed_comm *comm, size_t bucket_bytes, size_t n
         status = beside_work(&t, forward, await_ahead, &overlap->back_seconds, error);
     if (status == HEED_OK)
         status = measure(&t, agree, &overlap->sums_seconds, error);
-    free(t.layout);
-    free(t.exchanges);
-    heed_arena_reset(&arena);
+    reset(&t, &arena);
     return status;
 }
