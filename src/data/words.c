@@ -71,8 +71,9 @@ heed_status heedi_words_add(heedi_words *words, const char *word, size_t bytes, 
         return HEED_OK;
     heed_status status = words->n == words->capacity ? grow(words, error) : HEED_OK;
     const size_t begin = words->n ? words->first[words->n] : 0;
-    if (status == HEED_OK && begin + bytes > words->capacity_bytes)
-        status = grow_bytes(words, begin + bytes, error);
+    const size_t needed = begin + bytes + 1; /* so that an empty word has a place too */
+    if (status == HEED_OK && needed > words->capacity_bytes)
+        status = grow_bytes(words, needed, error);
     if (status != HEED_OK)
         return status;
     memcpy(words->bytes + begin, word, bytes);
