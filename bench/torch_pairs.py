@@ -15,6 +15,7 @@ import argparse
 import configparser
 import json
 import math
+import sys
 import time
 from collections import Counter
 
@@ -110,12 +111,17 @@ def train(model, c, pairs, marks):
     for step in range(int(c["steps"])):
         if not order:
             order = torch.randperm(len(pairs)).tolist()
-        chosen, order = order[:n], order[n:]
-        source, hidden, tokens, targets = batch_of([pairs[i] for i in chosen], *marks)
-        logits = model.decode(tokens, model.encode(source, hidden), hidden)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, label_smoothing=float(c["label_smoothing"]))
+        chosen, order = sorted((pairs[i] for i in order[:n]), key=lambda pair: max(map(len, pair))), order[n:]
+        count = sum(len(target) + 1 for _, target in chosen)
         optimizer.zero_grad()
-        loss.backward()
+        for at in range(0, len(chosen), 8):  # pairs of like length, so that little is padded: the sum is that of the whole batch
+            source, hidden, tokens, targets = batch_of(chosen[at:at + 8], *marks)
+            logits = model.decode(tokens, model.encode(source, hidden), hidden)
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="sum",
+                                   label_smoothing=float(c["label_smoothing"])) / count
+            loss.backward()
+        if step % 100 == 0:
+            print(f"step {step}: {loss.item() * count / (targets >= 0).sum().item():.3f} nats a token of the longest pairs", file=sys.stderr)
         nn.utils.clip_grad_norm_(model.parameters(), float(c["clip"]))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(c, step)
