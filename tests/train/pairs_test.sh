@@ -23,8 +23,7 @@ for shape in "1 3" "2 1" "3 2" "5 1" "12 1"; do
     echo "ranks and threads $shape: the same bits"
 done
 
-# a file of pairs of 1 to 19 symbols a side, some of which the model's context leaves out: batches are padded by grains, and
-# ranks with different grains have different numbers of rows
+# a file of pairs of 1 to 24 symbols a side, some of which the model's context leaves out: ranks have different numbers of rows
 awk 'BEGIN { srand(5); for (i = 0; i < 150; i++) {
     n = 1 + int(rand() ^ 2 * 24); m = 1 + int(rand() * n); s = ""; t = ""
     for (k = 0; k < n; k++) { c = substr("abcdefgh", 1 + int(rand() * 8), 1); s = s c; if (k < m) t = c t }
