@@ -11,6 +11,9 @@ build=${HEED_BUILD:-$root/build/$preset}
 
 packages_build=(build-essential cmake pkg-config libopenmpi-dev openmpi-bin libblis-openmp-dev libhdf5-dev libinih-dev
                 libxxhash-dev librandom123-dev libjansson-dev libutf8proc-dev libpcre2-dev libcairo2-dev zlib1g-dev)
+case $(uname -m) in
+x86_64 | aarch64) packages_build+=(libisal-dev) ;; # elsewhere zlib does its work
+esac
 # mpich lies beside Open MPI: mpicc and mpirun stay Open MPI's, whose alternative has the higher priority.
 packages_test=(libcmocka-dev python3 python3-h5py python3-xarray python3-dask python3-netcdf4 python3-h5netcdf
                python3-xxhash netcdf-bin hdf5-tools clang-format clang-tidy cppcheck shellcheck mpich libmpich-dev

@@ -217,9 +217,10 @@ heed_status heed_store_create(heed_store **out, const char *path, heed_error *er
 /* Closes HDF5's side. Should HDF5 keep hold of the file in spite of it, the store stays in memory, where our driver can
  * find it, but its descriptor is closed and nothing is written any more. */
 static bool close_file(heed_store *store) {
+    const bool let_go = heedi_store_let_go(store);
     store->held = store->file >= 0 && H5Fclose(store->file) < 0;
     store->file = H5I_INVALID_HID;
-    return !store->held;
+    return let_go && !store->held;
 }
 
 static bool sync_file(int fd) {

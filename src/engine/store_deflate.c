@@ -1,19 +1,23 @@
 /* Writing the chunks of an array compressed. HDF5's own deflate filter lets zlib search for repeated strings; in
- * numbers it finds little but the runs of zeros that the shuffle lays side by side. Deflated by runs alone (Z_RLE),
- * maps of attention become 9 % smaller in a third of the time. Any reader of HDF5 reads them. */
+ * numbers it finds little but the runs of zeros that the shuffle lays side by side. ISA-L deflates maps of attention in
+ * a quarter of the time that zlib takes for runs alone (Z_RLE), and they become 14 % larger; where heed was built
+ * without ISA-L, zlib does that. Any reader of HDF5 reads both. */
 #include <hdf5.h>
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef HEED_ISAL
+#include <isa-l/igzip_lib.h>
+#else
 #include <zlib.h>
+#endif
 
 #include "heed/arena.h"
 #include "store_private.h"
 
-#define MOST_WINDOW 15 /* zlib's largest sizes */
-#define MOST_MEMORY 9
+#define UNPACKED 2u /* a chunk whose second filter, deflate after the shuffle, was left out */
 
 /* HDF5's shuffle: the first bytes of all elements, then the second ones, and so on. */
 static void shuffle(unsigned char *restrict to, const unsigned char *restrict from, size_t n, size_t element_bytes) {
@@ -22,12 +26,63 @@ static void shuffle(unsigned char *restrict to, const unsigned char *restrict fr
             to[b * n + i] = from[i * element_bytes + b];
 }
 
-/* The bytes that n plain ones take; 0 on failure. */
-static size_t deflate_runs(z_stream *stream, unsigned char *to, size_t room, unsigned char *plain, size_t n) {
-    stream->next_in = plain, stream->avail_in = (uInt)n;
-    stream->next_out = to, stream->avail_out = (uInt)room;
-    return deflateReset(stream) == Z_OK && deflate(stream, Z_FINISH) == Z_STREAM_END ? stream->total_out : 0;
+/* --- one chunk -------------------------------------------------------------------------------------------------- */
+
+#ifdef HEED_ISAL
+
+typedef struct packer {
+    struct isal_zstream stream;
+    uint8_t *tables;
+} packer;
+
+static bool packer_begin(packer *p) {
+    p->tables = malloc(ISAL_DEF_LVL1_DEFAULT);
+    return p->tables != NULL;
 }
+
+static void packer_end(packer *p) {
+    free(p->tables);
+}
+
+/* The bytes that n plain ones take, or 0 where that is more than room. */
+static size_t pack(packer *p, unsigned char *to, size_t room, unsigned char *plain, size_t n) {
+    isal_deflate_init(&p->stream); /* ISA-L's reset would leave out the next chunk's header */
+    p->stream.level = 1;
+    p->stream.level_buf = p->tables;
+    p->stream.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+    p->stream.gzip_flag = IGZIP_ZLIB;
+    p->stream.end_of_stream = 1;
+    p->stream.next_in = plain, p->stream.avail_in = (uint32_t)n;
+    p->stream.next_out = to, p->stream.avail_out = (uint32_t)room;
+    const bool done = isal_deflate(&p->stream) == COMP_OK && p->stream.internal_state.state == ZSTATE_END;
+    return done ? p->stream.total_out : 0;
+}
+
+#else
+
+#define MOST_WINDOW 15 /* zlib's largest sizes */
+#define MOST_MEMORY 9
+
+typedef z_stream packer;
+
+static bool packer_begin(packer *p) {
+    return deflateInit2(p, HEEDI_DEFLATE_LEVEL, Z_DEFLATED, MOST_WINDOW, MOST_MEMORY, Z_RLE) == Z_OK;
+}
+
+static void packer_end(packer *p) {
+    deflateEnd(p);
+}
+
+/* The bytes that n plain ones take, or 0 where that is more than room. */
+static size_t pack(packer *p, unsigned char *to, size_t room, unsigned char *plain, size_t n) {
+    p->next_in = plain, p->avail_in = (uInt)n;
+    p->next_out = to, p->avail_out = (uInt)room;
+    return deflateReset(p) == Z_OK && deflate(p, Z_FINISH) == Z_STREAM_END ? p->total_out : 0;
+}
+
+#endif
+
+/* --- all chunks ------------------------------------------------------------------------------------------------- */
 
 /* Elements of a run of dimensions. */
 static size_t product(const hsize_t *size, int from, int end) {
@@ -46,32 +101,31 @@ bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *
     const size_t row = product(form->dims, 1, n_dims), end = (first + count) * row;
     const size_t line = product(form->dims, divided, n_dims), elements = product(form->chunk, 0, n_dims);
     const size_t size = form->element_bytes, bytes = elements * size;
-    z_stream stream = {0};
-    if (deflateInit2(&stream, HEEDI_DEFLATE_LEVEL, Z_DEFLATED, MOST_WINDOW, MOST_MEMORY, Z_RLE) != Z_OK) {
-        store->disk.error = ENOMEM; /* HDF5 has no word for it */
-        return false;
-    }
-    const size_t room = deflateBound(&stream, (uLong)bytes);
-    unsigned char *plain = malloc(bytes), *shuffled = malloc(bytes), *packed = malloc(room);
-    bool ok = plain && shuffled && packed;
+    packer deflater = {0};
+    unsigned char *plain = malloc(bytes), *shuffled = malloc(bytes), *packed = malloc(bytes);
+    bool ok = packer_begin(&deflater) && plain && shuffled && packed;
     if (!ok)
-        store->disk.error = ENOMEM;
+        store->disk.error = ENOMEM; /* HDF5 has no word for it */
     for (size_t at = first * row; ok && at < end;) {
         const size_t left = line - at % line, n = left < elements ? left : elements;
+        const unsigned char *from = (const unsigned char *)data + (at - first * row) * size;
         hsize_t place[HEED_STORE_MAX_DIMS];
         for (int d = 0; d < n_dims; d++)
             place[d] = at / product(form->dims, d + 1, n_dims) % form->dims[d];
-        memcpy(plain, (const unsigned char *)data + (at - first * row) * size, n * size);
-        memset(plain + n * size, 0, bytes - n * size); /* the last chunk of a line is stored whole */
-        shuffle(shuffled, plain, elements, size);
-        const size_t used = deflate_runs(&stream, packed, room, shuffled, bytes);
-        HEED_CHECK(used > 0); /* room is enough for any bytes */
-        ok = H5Dwrite_chunk(array, H5P_DEFAULT, 0, place, used, packed) >= 0;
+        if (n < elements) { /* the last chunk of a line is stored whole */
+            memcpy(plain, from, n * size);
+            memset(plain + n * size, 0, bytes - n * size);
+            from = plain;
+        }
+        shuffle(shuffled, from, elements, size);
+        const size_t used = pack(&deflater, packed, bytes, shuffled, bytes);
+        ok = H5Dwrite_chunk(array, H5P_DEFAULT, used > 0 ? 0 : UNPACKED, place, used > 0 ? used : bytes,
+                            used > 0 ? packed : shuffled) >= 0;
         at += n;
     }
+    packer_end(&deflater);
     free(packed);
     free(shuffled);
     free(plain);
-    deflateEnd(&stream);
     return ok;
 }

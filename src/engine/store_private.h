@@ -45,6 +45,14 @@ typedef struct heedi_place { /* where the rows of an array that is stored in one
     uint64_t offset, n_rows, row_bytes;
 } heedi_place;
 
+#define HEEDI_MAX_NAME 256
+#define HEEDI_MAX_OPEN 16
+
+typedef struct heedi_open { /* an array or a group that is open in HDF5 */
+    char name[HEEDI_MAX_NAME];
+    hid_t id;
+} heedi_open;
+
 struct heed_store {
     hid_t file;
     bool held; /* HDF5 did not let go of the file */
@@ -53,6 +61,8 @@ struct heed_store {
     char digest[2 * HEEDI_DIGEST_BYTES + 1];
     size_t n_places;
     heedi_place place[HEEDI_MAX_PLACES];
+    size_t n_opened; /* so far; the last HEEDI_MAX_OPEN are still open: to open one costs as much as to write little */
+    heedi_open open[HEEDI_MAX_OPEN];
 };
 
 /* Every use of HDF5 lies between the two. First come, first served, so that a thread that writes a large file
@@ -70,6 +80,18 @@ hid_t heedi_type_in_memory(heed_type type);
 bool heedi_type_find(hid_t on_disk, heed_type *type);
 hid_t heedi_string_type(size_t bytes); /* to be closed */
 
+/* --- store_open.c, of a file that is written; to be called between enter and leave -------------------------------- */
+
+/* The array or group of this name, which stays open until many others were or the file is closed: do not close it.
+ * Negative on failure. */
+hid_t heedi_store_object(heed_store *store, const char *name);
+
+/* Hands over an object that is open. false: HDF5's error stack or disk.error says why. */
+bool heedi_store_keep(heed_store *store, const char *name, hid_t id);
+
+/* Closes all of them; false if any could not be. */
+bool heedi_store_let_go(heed_store *store);
+
 /* --- store_deflate.c, to be called between enter and leave ------------------------------------------------------ */
 
 #define HEEDI_DEFLATE_LEVEL 1
@@ -85,8 +107,6 @@ bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *
                             const void *data);
 
 /* --- store_check.c, to be called between enter and leave -------------------------------------------------------- */
-
-#define HEEDI_MAX_NAME 256
 
 heed_status heedi_store_refuse(const heed_store *store, const char *name, const char *why, heed_error *error);
 

@@ -53,7 +53,7 @@ static size_t elements(int n_dims, const size_t *dims) {
     return n;
 }
 
-/* Makes the dataset, open. Negative: HDF5's error stack or disk.error says why. */
+/* Makes the dataset, which stays open. Negative: HDF5's error stack or disk.error says why. */
 static hid_t make_array(heed_store *store, const char *name, hid_t type, int n_dims, const size_t *dims, bool deflate) {
     hsize_t extent[HEED_STORE_MAX_DIMS], chunk[HEED_STORE_MAX_DIMS];
     for (int d = 0; d < n_dims; d++)
@@ -71,7 +71,7 @@ static hid_t make_array(heed_store *store, const char *name, hid_t type, int n_d
         array = H5Dcreate2(store->file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     H5Sclose(space);
     H5Pclose(creation);
-    return array;
+    return array < 0 || heedi_store_keep(store, name, array) ? array : H5I_INVALID_HID;
 }
 
 heed_status heed_store_reserve(heed_store *store, const char *name, heed_type type, int n_dims, const size_t *dims,
@@ -82,7 +82,6 @@ heed_status heed_store_reserve(heed_store *store, const char *name, heed_type ty
     const hid_t array = make_array(store, name, heedi_type_on_disk(type), n_dims, dims, deflate);
     if (array < 0 || store->disk.error)
         status = heedi_store_fail(store, name, "cannot be written", error);
-    H5Dclose(array);
     heedi_store_leave();
     return status;
 }
@@ -123,7 +122,7 @@ heed_status heed_store_write_rows(heed_store *store, const char *name, size_t fi
     heedi_store_enter();
     heed_status status = HEED_OK;
     heed_type type = HEED_TYPE_STRING;
-    const hid_t array = H5Dopen2(store->file, name, H5P_DEFAULT), on_disk = H5Dget_type(array);
+    const hid_t array = heedi_store_object(store, name), on_disk = H5Dget_type(array);
     const bool known = array >= 0 && heedi_type_find(on_disk, &type) && type != HEED_TYPE_STRING;
     const hid_t in_memory = known ? heedi_type_in_memory(type) : H5I_INVALID_HID;
     heedi_chunks form;
@@ -133,7 +132,6 @@ heed_status heed_store_write_rows(heed_store *store, const char *name, size_t fi
     if (!done || store->disk.error)
         status = heedi_store_fail(store, name, "cannot be written", error);
     H5Tclose(on_disk);
-    H5Dclose(array);
     heedi_store_leave();
     return status;
 }
@@ -168,7 +166,6 @@ static heed_status write_strings(heed_store *store, const char *name, int n_dims
     const hid_t type = heedi_string_type(bytes), array = make_array(store, name, type, n_dims, dims, deflate);
     if (array < 0 || H5Dwrite(array, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block) < 0 || store->disk.error)
         status = heedi_store_fail(store, name, "cannot be written", error);
-    H5Dclose(array);
     H5Tclose(type);
     heedi_store_leave();
     free(block);
@@ -203,10 +200,9 @@ heed_status heed_store_write(heed_store *store, const char *name, heed_type type
 heed_status heed_store_make_scale(heed_store *store, const char *scale, const char *dimension, heed_error *error) {
     heedi_store_enter();
     heed_status status = HEED_OK;
-    const hid_t array = H5Dopen2(store->file, scale, H5P_DEFAULT);
+    const hid_t array = heedi_store_object(store, scale);
     if (array < 0 || H5DSset_scale(array, dimension) < 0 || store->disk.error)
         status = heedi_store_fail(store, scale, "cannot be made a dimension scale", error);
-    H5Dclose(array);
     heedi_store_leave();
     return status;
 }
@@ -215,11 +211,9 @@ heed_status heed_store_attach_scale(heed_store *store, const char *name, int axi
                                     heed_error *error) {
     heedi_store_enter();
     heed_status status = HEED_OK;
-    const hid_t array = H5Dopen2(store->file, name, H5P_DEFAULT), dimension = H5Dopen2(store->file, scale, H5P_DEFAULT);
+    const hid_t array = heedi_store_object(store, name), dimension = heedi_store_object(store, scale);
     if (array < 0 || dimension < 0 || H5DSattach_scale(array, dimension, (unsigned)axis) < 0 || store->disk.error)
         status = heedi_store_fail(store, name, "cannot be given a dimension scale", error);
-    H5Dclose(dimension);
-    H5Dclose(array);
     heedi_store_leave();
     return status;
 }

@@ -121,6 +121,63 @@ static void rows_in_pieces(void **state) {
     free(all);
 }
 
+/* Noise does not shrink when it is deflated; it is stored as it is. */
+static void chunks_that_do_not_shrink(void **state) {
+    (void)state;
+    const size_t n = (size_t)3 << 20;
+    uint8_t *noise = malloc(n), *found = malloc(n);
+    uint64_t x = 88172645463325252u; /* Marsaglia's xorshift */
+    for (size_t i = 0; i < n; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        noise[i] = (uint8_t)(x >> 32);
+    }
+    heed_store *store;
+    OK(heed_store_create(&store, "noise.h5", &error));
+    OK(heed_store_write(store, "noise", HEED_TYPE_UINT8, 1, &n, noise, true, &error));
+    OK(heed_store_seal(store, &error));
+    OK(heed_store_open(&store, "noise.h5", true, &error));
+    OK(heed_store_read(store, "noise", HEED_TYPE_UINT8, 1, &n, found, &error));
+    assert_memory_equal(found, noise, n);
+    assert_in_range(heed_store_bytes(store), n, n + n / 100);
+    heed_store_close(store);
+    free(found);
+    free(noise);
+}
+
+/* Many more arrays than stay open while a file is written, in turns, each with an attribute. */
+static void arrays_in_turns(void **state) {
+    (void)state;
+    enum { ARRAYS = 50, ROWS = 3 };
+    const size_t n = ROWS;
+    char name[32], key[32];
+    heed_store *store;
+    OK(heed_store_create(&store, "turns.h5", &error));
+    for (int a = 0; a < ARRAYS; a++) {
+        snprintf(name, sizeof name, "/group/array-%d", a);
+        OK(heed_store_reserve(store, name, HEED_TYPE_INT32, 1, &n, a % 2 == 0, &error));
+    }
+    for (int row = 0; row < ROWS; row++)
+        for (int a = 0; a < ARRAYS; a++) {
+            const int32_t value = 1000 * row + a;
+            snprintf(name, sizeof name, "/group/array-%d", a);
+            snprintf(key, sizeof key, "row-%d", row);
+            OK(heed_store_write_rows(store, name, (size_t)row, 1, &value, &error));
+            OK(heed_store_write_int(store, name, key, value, &error));
+        }
+    OK(heed_store_seal(store, &error));
+    OK(heed_store_open(&store, "turns.h5", true, &error));
+    for (int a = 0; a < ARRAYS; a++) {
+        int32_t value[ROWS];
+        int64_t again = 0;
+        snprintf(name, sizeof name, "/group/array-%d", a);
+        OK(heed_store_read(store, name, HEED_TYPE_INT32, 1, &n, value, &error));
+        OK(heed_store_read_int(store, name, "row-2", &again, &error));
+        assert_int_equal(value[1], 1000 + a);
+        assert_int_equal(again, 2000 + a);
+    }
+    heed_store_close(store);
+}
+
 /* Against XXH3's one-shot function, over the bytes as they lie on disk. */
 static void trailer_is_as_documented(void **state) {
     (void)state;
@@ -150,10 +207,9 @@ static void trailer_is_as_documented(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_back),
-        cmocka_unit_test(walks_in_name_order),
-        cmocka_unit_test(rows_in_pieces),
-        cmocka_unit_test(trailer_is_as_documented),
+        cmocka_unit_test(reads_back),      cmocka_unit_test(walks_in_name_order),
+        cmocka_unit_test(rows_in_pieces),  cmocka_unit_test(chunks_that_do_not_shrink),
+        cmocka_unit_test(arrays_in_turns), cmocka_unit_test(trailer_is_as_documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
