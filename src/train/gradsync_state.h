@@ -41,4 +41,10 @@ static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket
     return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
 }
 
+/* Sums under way (gradsync_rounds.c). tensor_is_ready is what a gradient tells of its tensors; context is the
+ * heed_gradsync. finish: behind backward, waits for all, and completes the sums of this rank's shards. Errors:
+ * HEED_PEER. Collective. */
+void heedi_rounds_tensor_is_ready(void *context, size_t tensor);
+heed_status heedi_rounds_finish(heed_gradsync *sync, heed_error *error);
+
 #endif
