@@ -22,6 +22,7 @@ targets=("$@")
 cmake --build "$folder/build" --parallel "$(nproc)" --target heed_program bad_input_make_damaged "${targets[@]/#/fuzz_}" \
     >"$folder/build.log" 2>&1 || { tail -n 30 "$folder/build.log" && exit 1; }
 
+cores=$(nproc) # which would say what OMP_NUM_THREADS does
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=2048 OMP_NUM_THREADS=1
 export UBSAN_OPTIONS=print_stacktrace=1
 
@@ -76,4 +77,4 @@ search() { # TARGET: prints one line and ends with 1 where something was found, 
 
 export -f search
 export source folder seconds
-printf '%s\n' "${targets[@]}" | xargs -n 1 -P "$(nproc)" bash -c 'search "$1"' search
+printf '%s\n' "${targets[@]}" | xargs -n 1 -P "$cores" bash -c 'search "$1"' search
