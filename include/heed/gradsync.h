@@ -1,9 +1,10 @@
 /* From every rank's partial gradients to the updated parameters on all of them.
  *
  * The parameter arena is cut into buckets (runs of whole HEED_BLOCKs) and each bucket into one shard a rank. As soon as
- * backward has finished a bucket's tensors its partial sums go to the shards' owners; the owner completes the fixed
- * tree; when the norm over all shards is known, the owner updates its shard (and alone holds its optimizer moments:
- * ZeRO stage 1, Rajbhandari et al. 2020); shards then return to all. */
+ * backward has finished a bucket's tensors its partial sums go to the shards' owners, where there are several nodes
+ * with several ranks each by way of one sum a node; the owner completes the fixed tree; when the norm over all shards
+ * is known, the owner updates its shard (and alone holds its optimizer moments: ZeRO stage 1, Rajbhandari et al. 2020);
+ * shards then return to all. */
 #ifndef HEED_GRADSYNC_H
 #define HEED_GRADSYNC_H
 
@@ -33,16 +34,17 @@ typedef struct heed_gradsync_memory {
 } heed_gradsync_memory;
 heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync);
 
-/* What rank `rank` of `size` will hold, send and receive in a step, without making anything: for planning. sent:
- * partial gradients to their owners; updated parameters go to all others beside that. Errors: HEED_MEMORY. Not
- * collective. */
+/* What rank 0 of `size`, with per_node on each node (1 for one node alone), will hold and send in a step, without
+ * making anything: for planning. By rounds, near and far: partial gradients to their owners, updated parameters to all
+ * that need them. Errors: HEED_MEMORY. Not collective. */
 typedef struct heed_gradsync_view {
-    size_t n_buckets, n_leaves; /* exchanges a step; partial sums of all ranks */
-    size_t own_elements;        /* parameters that it updates */
-    size_t sent_bytes, received_bytes;
+    size_t n_buckets;    /* exchanges a step in each round */
+    size_t own_elements; /* parameters that it updates */
+    size_t n_added;      /* numbers that it adds to others in the sums over ranks */
+    size_t sent_bytes[2], returned_bytes[2];
     heed_gradsync_memory memory;
 } heed_gradsync_view;
-heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int rank, int size,
+heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int size, int per_node,
                                   heed_gradsync_view *view, heed_error *error);
 
 /* The gradient object that backward fills; every tensor that becomes ready may start an exchange. */

@@ -1,12 +1,12 @@
 /* A step is the layers, the sum over ranks, the update, and what of the communication does not fit behind the backward
  * pass.
  *
- * The network is alpha + bytes / beta for every message (Hockney 1994). A rank sends to every other one in each bucket,
- * and the ranks of a node share its link. Gradients leave while backward runs, all but those of the last bucket.
- * Parameters return while the next forward pass runs, all but those of the first bucket, where every rank has a node
- * of its own (train/gradsync_return.c); with several ranks on several nodes they return when nothing else can be done.
- * Two sums go to all ranks, along a tree of nodes. Where this very run has as many ranks as the plan, its own exchange
- * is measured instead, and how much of it other work hides (exchange.c). */
+ * The network is alpha + bytes / beta for every message (Hockney 1994). In the far round (train/gradsync_plan.h) a rank
+ * sends to every other one in each bucket, and the ranks of a node share its link; in the near one bytes move as memory
+ * lets them. Gradients leave while backward runs, all but those of the last bucket. Parameters return while the next
+ * forward pass runs, all but those of the first bucket; nodes with different numbers of ranks wait for them
+ * (train/gradsync_return.c). Two sums go to all ranks, along a tree of nodes. Where this very run has as many ranks as
+ * the plan, its own exchanges are measured instead, and how much of them other work hides (exchange.c). */
 #include <math.h>
 #include <unistd.h>
 
@@ -50,25 +50,27 @@ static double covered(double seconds, double pass, size_t n_buckets) {
     return fmin(seconds, pass) * (double)(n_buckets - 1) / (double)n_buckets;
 }
 
+static int nodes_of(const heedi_forecast *f) {
+    return 1 + (f->n_ranks - 1) / f->ranks_per_node;
+}
+
+/* Ranks on every node where there is a near round, else 1, as heed_gradsync_create has it. */
+static int near_ranks(const heedi_forecast *f) {
+    return nodes_of(f) > 1 && f->n_ranks % f->ranks_per_node == 0 ? f->ranks_per_node : 1;
+}
+
 /* Whether parameters return while nothing else is done, as train/gradsync_return.c has it. */
-static bool waits_for_parameters(int n_ranks, int n_nodes) {
-    return n_nodes > 1 && n_nodes < n_ranks;
+static bool waits_for_parameters(const heedi_forecast *f) {
+    const int n_nodes = nodes_of(f);
+    return n_nodes > 1 && n_nodes < f->n_ranks && near_ranks(f) == 1;
 }
 
-/* What passes cover of the way out and back. */
-static void hide(const heedi_layer_times *layers, heedi_forecast *f) {
-    const int n_nodes = 1 + (f->n_ranks - 1) / f->ranks_per_node;
-    f->out_hidden_seconds = covered(f->out_seconds, layers->backward, f->exchange.n_buckets);
-    f->back_hidden_seconds = waits_for_parameters(f->n_ranks, n_nodes)
-                                 ? 0
-                                 : covered(f->back_seconds, layers->forward, f->exchange.n_buckets);
-}
-
-/* Seconds of all gradients' way out and all parameters' way back, as this run does it. */
-static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
-                                   heedi_forecast *f, heed_error *error) {
-    const size_t n_buckets = f->exchange.n_buckets, bytes = params->n_gradient * sizeof(real) / n_buckets;
-    const bool waits = waits_for_parameters(comm->size, comm->n_nodes);
+/* Adds a round's seconds of all gradients' way out and all parameters' way back, as this run does it: of buckets of
+ * `bytes` among the ranks of comm. */
+static heed_status measure_round(heed_comm *comm, size_t bytes, const heed_params *params,
+                                 const heedi_layer_times *layers, heedi_forecast *f, heed_error *error) {
+    const size_t n_buckets = f->exchange.n_buckets;
+    const bool waits = waits_for_parameters(f);
     heedi_overlap overlap;
     double both = 0;
     heed_status status = heedi_measure_exchange(comm, bytes, &both, error);
@@ -78,26 +80,48 @@ static heed_status measure_network(heed_comm *comm, const heed_params *params, c
     if (status != HEED_OK)
         return status;
     const double one_way = 0.5 * both * (double)n_buckets;
-    f->out_seconds = fmax(one_way, overlap.out_seconds);
-    f->back_seconds = waits ? one_way : fmax(one_way, overlap.back_seconds);
-    f->out_hidden_seconds = f->out_seconds - overlap.out_seconds;
-    f->back_hidden_seconds = waits ? 0 : f->back_seconds - overlap.back_seconds;
-    f->sums_seconds = overlap.sums_seconds;
+    const double out = fmax(one_way, overlap.out_seconds), back = fmax(one_way, overlap.back_seconds);
+    f->out_seconds += out;
+    f->out_hidden_seconds += out - overlap.out_seconds;
+    f->back_seconds += waits ? one_way : back;
+    f->back_hidden_seconds += waits ? 0 : back - overlap.back_seconds;
+    f->sums_seconds = fmax(f->sums_seconds, overlap.sums_seconds);
     return HEED_OK;
 }
 
-static void model_network(const heed_params *params, const heedi_network *network, const heedi_layer_times *layers,
-                          heedi_forecast *f) {
-    const double n = f->n_ranks, near = f->ranks_per_node < n ? f->ranks_per_node : n;
-    const double far_share = n > 1 ? (n - near) / (n - 1) : 0; /* of the other ranks that are on other nodes */
-    const double sent = (double)f->exchange.sent_bytes * far_share * near;
-    const double returned = (double)params->n_elements * sizeof(real) * (n - near) / n * near;
-    const double messages = (double)f->exchange.n_buckets * (n - near);
-    f->out_seconds = messages * network->alpha + sent / network->beta;
-    f->back_seconds = messages * network->alpha + returned / network->beta;
-    f->sums_seconds =
-        2 * 2 * ceil(log2(fmax(1, n / near))) * network->alpha; /* two sums, up and down a tree of nodes */
-    hide(layers, f);
+static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
+                                   heedi_forecast *f, heed_error *error) {
+    const size_t bytes = params->n_gradient * sizeof(real) / f->exchange.n_buckets;
+    const int near = near_ranks(f);
+    if (near == 1)
+        return measure_round(comm, bytes, params, layers, f, error);
+    heed_comm *members[2] = {NULL};
+    heed_status status = heed_comm_split(comm, comm->rank / near, &members[0], error);
+    if (status == HEED_OK)
+        status = heed_comm_split(comm, comm->rank % near, &members[1], error);
+    if (status == HEED_OK)
+        status = measure_round(members[0], bytes, params, layers, f, error);
+    if (status == HEED_OK)
+        status = measure_round(members[1], bytes / (size_t)near, params, layers, f, error);
+    for (int r = 0; r < 2; r++)
+        heed_comm_close(members[r]);
+    return status;
+}
+
+static void model_network(const heedi_network *network, const heedi_layer_times *layers, heedi_forecast *f) {
+    const heed_gradsync_view *view = &f->exchange;
+    const double on_node = f->ranks_per_node < f->n_ranks ? f->ranks_per_node : f->n_ranks;
+    const double others = f->n_ranks - 1, far_ranks = (double)(f->n_ranks / near_ranks(f) - 1);
+    const double far_share = near_ranks(f) > 1 || others == 0 ? 1 : (f->n_ranks - on_node) / others; /* off the node */
+    const double messages = (double)view->n_buckets * far_ranks * far_share;
+    const double link = on_node * far_share / network->beta, memory = layers->move / sizeof(real);
+    f->out_seconds =
+        messages * network->alpha + (double)view->sent_bytes[1] * link + (double)view->sent_bytes[0] * memory;
+    f->back_seconds =
+        messages * network->alpha + (double)view->returned_bytes[1] * link + (double)view->returned_bytes[0] * memory;
+    f->sums_seconds = 2 * 2 * ceil(log2(fmax(1, nodes_of(f)))) * network->alpha; /* two sums, up and down a tree */
+    f->out_hidden_seconds = covered(f->out_seconds, layers->backward, view->n_buckets);
+    f->back_hidden_seconds = waits_for_parameters(f) ? 0 : covered(f->back_seconds, layers->forward, view->n_buckets);
 }
 
 /* Of the forward pass that backward does again. The last block's is still there. */
@@ -122,7 +146,7 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
     heedi_layer_times layers;
     heed_error failed = HEED_ERROR_INIT;
     if (heed_params_create(&params, config, vocab, 0, &failed) == HEED_OK &&
-        heed_gradsync_outlook(config, params, 0, f->n_ranks, &f->exchange, &failed) == HEED_OK)
+        heed_gradsync_outlook(config, params, f->n_ranks, near_ranks(f), &f->exchange, &failed) == HEED_OK)
         plan_memory(config, params, f, vocab, &failed);
     heed_status status = heed_comm_agree(comm, &failed);
     if (status != HEED_OK)
@@ -131,14 +155,14 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
         status = heedi_measure_layers(comm, config, params, most_sequences(config, f->n_ranks), &layers, error);
     if (status == HEED_OK) {
         const double own = (double)f->exchange.own_elements;
-        const double added = own * (double)(f->exchange.n_leaves - 1) + (config->model.tied ? own : 0);
+        const double added = (double)f->exchange.n_added + (config->model.tied ? own : 0);
         f->compute_seconds = layers.forward * (1 + again_share(config)) + layers.classifier + layers.backward +
                              own * layers.update + (added + 0.5 * own) * layers.move;
         f->n_parameters = (double)params->n_parameters;
         f->flops_per_token = heed_flops_per_token(config, params);
         f->tokens = (double)(config->train.batch * config->model.time);
         if (f->n_ranks > 1 && network)
-            model_network(params, network, &layers, f);
+            model_network(network, &layers, f);
         else if (f->n_ranks > 1)
             status = measure_network(comm, params, &layers, f, error);
         f->seconds = f->compute_seconds + f->out_seconds - f->out_hidden_seconds + f->back_seconds -

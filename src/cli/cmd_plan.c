@@ -90,10 +90,11 @@ static sums add_up(const plan *p) {
     const int64_t every = p->config.checkpoint.every, steps = p->config.train.steps;
     const double written = every > 0 ? ceil((double)steps / (double)every) : 1;
     const double nodes = ceil((double)f->n_ranks / (double)f->ranks_per_node);
-    const double returned = (double)f->exchange.own_elements * sizeof(real) * (f->n_ranks - 1);
+    const heed_gradsync_view *x = &f->exchange;
     sums s = {.rank_bytes = (double)(f->base_bytes + f->peak_bytes + m->parameters + m->activations +
                                      m->exchange.gradients + m->exchange.moments + m->exchange.buffers),
-              .traffic_bytes = (double)f->exchange.sent_bytes + returned,
+              .traffic_bytes =
+                  (double)(x->sent_bytes[0] + x->sent_bytes[1] + x->returned_bytes[0] + x->returned_bytes[1]),
               .run_seconds = f->seconds * (double)steps,
               .efficiency = f->compute_seconds / f->seconds};
     s.first_bytes = s.rank_bytes + (double)f->snapshot_bytes;

@@ -1,10 +1,5 @@
-/* Why the order of exchanges is a rule: exchanges are collective, so every rank must start them alike, also one that
- * failed in this step and has no gradients to offer. Buckets therefore leave from the arena's end to its start, which
- * is the order in which backward finishes them; one that is ready early waits for those behind it. A failed rank's
- * buckets leave in finish, with whatever they hold, and the step is given up later by all.
- *
- * Where the total lies: the owner completes the tree block by block and puts the total where its own first partial sum
- * of the block was. Nobody else ever reads that place. With one rank it is there from the start and nothing moves. */
+/* A step's exchange from its outside: sums (gradsync_rounds.c), the norm, the update, parameters' way back
+ * (gradsync_return.c); and the memory of all of it. */
 #include "train/gradsync_state.h"
 
 #include <math.h>
@@ -15,119 +10,6 @@
 #include "heed/multiversion.h"
 #include "heed/optimizer.h"
 #include "heed/stage.h"
-
-/* ---- exchange ------------------------------------------------------------------------------------------------- */
-
-static heed_exchange *exchange_of(heed_gradsync *sync, size_t bucket, size_t wave) {
-    return &sync->exchanges[bucket * sync->plan.n_waves + wave];
-}
-
-static void start_bucket(heed_gradsync *sync, size_t b) {
-    HEED_IN_STAGE(EXCHANGE);
-    const heedi_plan *plan = &sync->plan;
-    const heedi_bucket *bucket = &plan->buckets[b];
-    heed_stage_departs((uint32_t)b);
-    for (size_t wave = 0; wave < plan->n_waves; wave++) {
-        const bool sends = wave < plan->own_partials;
-        const real *partial = heed_gradient_partial(sync->gradient, sends ? wave : 0);
-        heed_exchange_start(sync->comm, exchange_of(sync, b, wave), partial + bucket->gradient,
-                            sends ? bucket->send_bytes : plan->nothing, bucket->shard_offset, sync->received,
-                            bucket->receive_bytes + wave * (size_t)plan->size,
-                            bucket->receive_offset + wave * (size_t)plan->size, &sync->error);
-    }
-}
-
-static void start_buckets(heed_gradsync *sync, bool all) {
-    const size_t n_buckets = sync->plan.n_buckets;
-    while (sync->n_started < n_buckets) {
-        const size_t next = n_buckets - 1 - sync->n_started;
-        if (sync->pending[next] && !all)
-            return;
-        start_bucket(sync, next);
-        sync->n_started++;
-    }
-}
-
-static void tensor_is_ready(void *context, size_t tensor) {
-    HEED_IN_STAGE(EXCHANGE);
-    heed_gradsync *sync = context;
-    HEED_CHECK(sync->back.n_arrived == sync->back.n_started); /* forward has asked for all parameters */
-    for (size_t b = 0; b < sync->plan.n_buckets; b++)
-        if (heedi_bucket_holds(&sync->plan.buckets[b], &sync->params->tensors[tensor]))
-            sync->pending[b]--;
-    start_buckets(sync, false);
-    bool done;
-    if (sync->n_started) /* lets MPI move data; which exchange is asked for does not matter */
-        heed_exchange_test(sync->comm, exchange_of(sync, sync->plan.n_buckets - sync->n_started, 0), &done,
-                           &sync->error);
-}
-
-void heed_gradsync_begin(heed_gradsync *sync) {
-    for (size_t b = 0; b < sync->plan.n_buckets; b++)
-        sync->pending[b] = sync->plan.buckets[b].n_tensors;
-    sync->n_started = 0;
-}
-
-/* ---- tree ----------------------------------------------------------------------------------------------------- */
-
-HEED_MULTIVERSION
-static void add(real *sum, const real *a, const real *b, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        sum[i] = a[i] + b[i];
-}
-
-const real *heedi_gradsync_leaf(const heed_gradsync *sync, const heedi_bucket *bucket, const heedi_leaf *leaf,
-                                size_t at) {
-    if (leaf->rank == sync->plan.rank)
-        return heed_gradient_partial(sync->gradient, leaf->partial) + bucket->gradient + bucket->own_first + at;
-    const size_t slot = leaf->partial * (size_t)sync->plan.size + (size_t)leaf->rank;
-    return (const real *)(const void *)(sync->received + bucket->receive_offset[slot]) + at;
-}
-
-/* A walk through the tree over one block: leaves are met in the order of their grains. */
-typedef struct tree_walk {
-    heed_gradsync *sync;
-    const heedi_bucket *bucket;
-    size_t block;           /* first element, from the start of this rank's shard */
-    const heedi_leaf *leaf; /* the next one */
-    real *scratch;
-} tree_walk;
-
-/* The node's sum over the block: a leaf as it lies, else in the scratch of this level. */
-static const real *node_sum(tree_walk *walk, heed_node node, size_t level) {
-    if (walk->leaf->node.first == node.first && walk->leaf->node.count == node.count)
-        return heedi_gradsync_leaf(walk->sync, walk->bucket, walk->leaf++, walk->block);
-    const size_t left = heed_tree_left(node.count);
-    const real *a = node_sum(walk, (heed_node){node.first, left}, level);
-    const real *b = node_sum(walk, (heed_node){node.first + left, node.count - left}, level + 1);
-    real *sum = walk->scratch + level * HEED_BLOCK;
-    add(sum, a, b, HEED_BLOCK);
-    return sum;
-}
-
-static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
-    HEED_IN_STAGE(TREE);
-    real *total = heedi_gradsync_total(sync, bucket);
-#pragma omp parallel for schedule(static) num_threads(sync->n_threads)
-    for (size_t block = 0; block < bucket->own_count; block += HEED_BLOCK) {
-        real *scratch = sync->scratch + (size_t)omp_get_thread_num() * sync->n_levels * HEED_BLOCK;
-        tree_walk walk = {sync, bucket, block, sync->plan.leaves, scratch};
-        const real *sum = node_sum(&walk, (heed_node){0, sync->plan.n_grains}, 0);
-        if (sum != total + block)
-            memcpy(total + block, sum, HEED_BLOCK * sizeof *total);
-    }
-}
-
-/* The bucket of a tied row lies, by construction, inside one bucket of the parameters and has the same owners. */
-static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
-    HEED_IN_STAGE(TREE);
-    const size_t parameter = tied->parameter + tied->own_first;
-    real *total = heed_gradient_partial(sync->gradient, 0) + parameter;
-    const real *more = heedi_gradsync_total(sync, tied);
-#pragma omp parallel for schedule(static) num_threads(sync->n_threads)
-    for (size_t block = 0; block < tied->own_count; block += HEED_BLOCK)
-        add(total + block, total + block, more + block, HEED_BLOCK);
-}
 
 /* ---- norm ----------------------------------------------------------------------------------------------------- */
 
@@ -168,29 +50,10 @@ static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm
     return status;
 }
 
-static heed_status wait_for_bucket(heed_gradsync *sync, size_t b) {
-    HEED_IN_STAGE(WAIT);
-    for (size_t wave = 0; wave < sync->plan.n_waves && sync->error.status == HEED_OK; wave++)
-        heed_exchange_wait(sync->comm, exchange_of(sync, b, wave), &sync->error);
-    heed_stage_arrives((uint32_t)b);
-    return sync->error.status;
-}
-
 heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
-    const heedi_plan *plan = &sync->plan;
-    if (plan->size > 1) {
-        if (heed_gradsync_complete(sync, error) != HEED_OK) /* a rank that failed has not asked for them */
-            return error->status;
-        start_buckets(sync, true);
-        for (size_t b = plan->n_buckets; b-- > 0;) {
-            if (wait_for_bucket(sync, b) != HEED_OK)
-                return *error = sync->error, sync->error.status;
-            complete_tree(sync, &plan->buckets[b]);
-        }
-    }
-    for (size_t b = 0; b < plan->n_buckets; b++)
-        if (plan->buckets[b].tied)
-            add_tied_row(sync, &plan->buckets[b]);
+    if (heed_gradsync_complete(sync, error) != HEED_OK || /* a rank that failed has not asked for parameters */
+        heedi_rounds_finish(sync, error) != HEED_OK)
+        return error->status;
     return global_norm(sync, divisor, norm, error);
 }
 
@@ -246,10 +109,17 @@ static size_t digest_bytes(const heedi_plan *plan) {
     return heed_bytes(heed_bytes(plan->n_buckets, (size_t)plan->size), sizeof(uint64_t));
 }
 
+/* Of the sums over a node; none where there is no near round. */
+static size_t piece_bytes(const heedi_plan *plan) {
+    const size_t n_partials = plan->per_node > 1 ? plan->round[HEEDI_FAR].own_partials : 0;
+    return heed_bytes(n_partials, heed_bytes(plan->piece_elements, sizeof(real)));
+}
+
 /* All of the arena but the moments. */
 static size_t buffer_bytes(const heedi_plan *plan, const heed_params *params) {
     const size_t size = (size_t)plan->size;
-    return heed_aligned(plan->received_bytes) + heed_aligned(block_sum_bytes(params)) +
+    return heed_aligned(plan->round[HEEDI_NEAR].received_bytes) + heed_aligned(plan->round[HEEDI_FAR].received_bytes) +
+           heed_aligned(piece_bytes(plan)) + heed_aligned(block_sum_bytes(params)) +
            heed_aligned(tree_bytes(plan->n_grains)) + heed_aligned(digest_bytes(plan)) +
            heed_aligned(2 * size * sizeof(double)) + heed_aligned(size);
 }
@@ -267,17 +137,44 @@ static heed_status allocate(heed_gradsync *sync, heed_error *error) {
         return status;
     sync->m = n_moments > 0 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
     sync->v = n_moments > 1 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
-    sync->received = heed_arena_take(&sync->arena, plan->received_bytes);
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
+        sync->received[r] = heed_arena_take(&sync->arena, plan->round[r].received_bytes);
+    if (plan->per_node > 1)
+        sync->pieces = heed_arena_take(&sync->arena, piece_bytes(plan));
     sync->block_sum = heed_arena_take(&sync->arena, block_sum_bytes(sync->params));
     sync->scratch = heed_arena_take(&sync->arena, tree_bytes(plan->n_grains));
     sync->digests = heed_arena_take(&sync->arena, digest_bytes(plan));
     sync->per_rank = heed_arena_take(&sync->arena, 2 * size * sizeof *sync->per_rank);
     sync->differs_here = heed_arena_take(&sync->arena, size);
-    sync->exchanges = calloc(plan->n_buckets * plan->n_waves, sizeof *sync->exchanges);
+    bool complete = true;
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
+        sync->exchanges[r] = calloc(plan->n_buckets * plan->round[r].n_waves, sizeof *sync->exchanges[r]);
+        complete = complete && sync->exchanges[r];
+    }
     sync->pending = calloc(plan->n_buckets, sizeof *sync->pending);
-    if (!sync->exchanges || !sync->pending)
+    if (!complete || !sync->pending)
         return heed_fail(error, HEED_MEMORY, "gradient exchange: out of memory for %zu buckets", plan->n_buckets);
     return HEED_OK;
+}
+
+/* Ranks on every node, if these are several, and as many everywhere; else 1. */
+static heed_status ranks_per_node(heed_comm *comm, int *per_node, heed_error *error) {
+    double unlike = comm->local_size * comm->n_nodes != comm->size || comm->local_size == comm->size;
+    const heed_status status = heed_comm_max(comm, &unlike, 1, error);
+    *per_node = unlike > 0 ? 1 : comm->local_size;
+    return status;
+}
+
+/* Who meets in which round. */
+static heed_status join_rounds(heed_gradsync *sync, heed_error *error) {
+    const heedi_plan *plan = &sync->plan;
+    sync->members[HEEDI_FAR] = sync->comm;
+    if (plan->per_node == 1)
+        return HEED_OK;
+    heed_status status = heed_comm_split(sync->comm, plan->rank / plan->per_node, &sync->members[HEEDI_NEAR], error);
+    if (status == HEED_OK)
+        status = heed_comm_split(sync->comm, plan->rank % plan->per_node, &sync->members[HEEDI_FAR], error);
+    return status;
 }
 
 heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const heed_params *params,
@@ -285,6 +182,9 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
     *sync = NULL;
     heed_error failed = HEED_ERROR_INIT;
     const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
+    int per_node;
+    if (ranks_per_node(comm, &per_node, error) != HEED_OK)
+        return error->status;
     heed_gradsync *s = calloc(1, sizeof *s);
     if (!s) {
         heed_fail(&failed, HEED_MEMORY, "gradient exchange: out of memory");
@@ -293,18 +193,25 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
         s->config = config;
         s->params = params;
         s->error = (heed_error)HEED_ERROR_INIT;
-        if (heedi_plan_init(&s->plan, comm, params, n_grains, bucket_blocks, &failed) == HEED_OK &&
-            heedi_return_init(&s->back, comm, &s->plan, &failed) == HEED_OK && allocate(s, &failed) == HEED_OK)
+        if (heedi_plan_init(&s->plan, comm->rank, comm->size, per_node, params, n_grains, bucket_blocks, &failed) ==
+                HEED_OK &&
+            allocate(s, &failed) == HEED_OK)
             heed_gradient_create(&s->gradient, params, s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
     }
-    const heed_status status = heed_comm_agree(comm, &failed);
+    heed_status status = heed_comm_agree(comm, &failed);
+    if (status == HEED_OK)
+        status = join_rounds(s, &failed);
+    if (status == HEED_OK) {
+        heedi_return_init(&s->back, comm, s->members, &s->plan, &failed);
+        status = heed_comm_agree(comm, &failed);
+    }
     if (status != HEED_OK) {
         heed_gradsync_destroy(s);
         *error = failed;
         return status;
     }
     if (comm->size > 1)
-        heed_gradient_listen(s->gradient, tensor_is_ready, s);
+        heed_gradient_listen(s->gradient, heedi_rounds_tensor_is_ready, s);
     heed_gradsync_begin(s);
     *sync = s;
     return HEED_OK;
@@ -318,29 +225,37 @@ void heed_gradsync_destroy(heed_gradsync *sync) {
     heed_gradient_destroy(sync->gradient);
     heedi_plan_reset(&sync->plan);
     heed_arena_reset(&sync->arena);
-    free(sync->exchanges);
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
+        free(sync->exchanges[r]);
+        if (sync->members[r] != sync->comm)
+            heed_comm_close(sync->members[r]);
+    }
     free(sync->pending);
     free(sync);
 }
 
-heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int rank, int size,
+heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int size, int per_node,
                                   heed_gradsync_view *view, heed_error *error) {
-    const heed_comm comm = {.rank = rank, .size = size};
     const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
     heedi_plan plan;
-    const heed_status status = heedi_plan_init(&plan, &comm, params, n_grains, 0, error);
+    const heed_status status = heedi_plan_init(&plan, 0, size, per_node, params, n_grains, 0, error);
     if (status == HEED_OK) {
-        *view = (heed_gradsync_view){.n_buckets = plan.n_buckets,
-                                     .n_leaves = plan.n_leaves,
-                                     .own_elements = plan.own_elements,
-                                     .received_bytes = plan.received_bytes};
+        *view = (heed_gradsync_view){.n_buckets = plan.n_buckets, .own_elements = plan.own_elements};
         view->memory.moments = (size_t)heed_optimizer_moments(config) * heed_aligned(plan.own_elements * sizeof(real));
         view->memory.buffers = buffer_bytes(&plan, params);
         view->memory.gradients = heed_gradient_planned_bytes(params, plan.first_grain, plan.own_grains, n_grains);
-        for (size_t b = 0; b < plan.n_buckets; b++)
-            for (size_t wave = 0; wave < plan.own_partials; wave++)
-                for (int r = 0; r < size; r++)
-                    view->sent_bytes += plan.buckets[b].send_bytes[r];
+        for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
+            const heedi_round *round = &plan.round[r];
+            for (size_t b = 0; b < plan.n_buckets; b++) {
+                const heedi_cut *cut = &plan.buckets[b].cut[r];
+                for (int m = 0; m < round->size; m++) {
+                    view->sent_bytes[r] += round->own_partials * cut->bytes[m];
+                    view->returned_bytes[r] += plan.buckets[b].tied ? 0 : cut->return_bytes[m];
+                }
+                view->n_added +=
+                    (round->n_leaves - (r == HEEDI_NEAR ? plan.round[HEEDI_FAR].own_partials : 1)) * cut->own_count;
+            }
+        }
     }
     heedi_plan_reset(&plan);
     return status;

@@ -8,25 +8,34 @@ static size_t first_grain_of(const heedi_plan *plan, int rank) {
     return plan->n_grains * (size_t)rank / (size_t)plan->size;
 }
 
-static heed_status find_leaves(heedi_plan *plan, heed_error *error) {
+/* The leaves of a round's members, each of which has the grains of `ranks` ranks, the first of them from `first` on. */
+static heed_status find_leaves(heedi_plan *plan, heedi_round *round, int first, int ranks, heed_error *error) {
     heed_node cover[HEED_MAX_COVER];
-    plan->leaves = calloc((size_t)plan->size * HEED_MAX_COVER, sizeof *plan->leaves);
-    if (!plan->leaves)
+    round->leaves = calloc((size_t)round->size * HEED_MAX_COVER, sizeof *round->leaves);
+    if (!round->leaves)
         return heed_fail(error, HEED_MEMORY, "gradient exchange: out of memory for %d ranks", plan->size);
-    for (int rank = 0; rank < plan->size; rank++) {
-        const size_t first = first_grain_of(plan, rank), count = first_grain_of(plan, rank + 1) - first;
-        const size_t n_nodes = heed_tree_cover(cover, first, count, plan->n_grains);
+    for (int member = 0; member < round->size; member++) {
+        const size_t from = first_grain_of(plan, first + member * ranks);
+        const size_t end = first_grain_of(plan, first + (member + 1) * ranks);
+        const size_t n_nodes = heed_tree_cover(cover, from, end - from, plan->n_grains);
         for (size_t k = 0; k < n_nodes; k++)
-            plan->leaves[plan->n_leaves++] = (heedi_leaf){cover[k], rank, k};
-        if (n_nodes > plan->n_waves)
-            plan->n_waves = n_nodes;
-        if (rank == plan->rank) {
-            plan->first_grain = first;
-            plan->own_grains = count;
-            plan->own_partials = n_nodes;
-        }
+            round->leaves[round->n_leaves++] = (heedi_leaf){cover[k], member, k};
+        if (n_nodes > round->n_waves)
+            round->n_waves = n_nodes;
+        if (member == round->rank)
+            round->own_partials = n_nodes;
     }
     return HEED_OK;
+}
+
+static heed_status find_rounds(heedi_plan *plan, heed_error *error) {
+    const int near = plan->rank % plan->per_node, far = plan->rank / plan->per_node;
+    plan->round[HEEDI_NEAR] = (heedi_round){.rank = near, .size = plan->per_node};
+    plan->round[HEEDI_FAR] = (heedi_round){.rank = far, .size = plan->size / plan->per_node};
+    plan->first_grain = first_grain_of(plan, plan->rank);
+    plan->own_grains = first_grain_of(plan, plan->rank + 1) - plan->first_grain;
+    const heed_status status = find_leaves(plan, &plan->round[HEEDI_NEAR], plan->rank - near, 1, error);
+    return status == HEED_OK ? find_leaves(plan, &plan->round[HEEDI_FAR], 0, plan->per_node, error) : status;
 }
 
 /* Buckets of 64 KiB to 4 MiB a rank and message would all do; what counts is that several are under way during
@@ -37,50 +46,89 @@ static size_t choose_bucket_blocks(size_t n_blocks, size_t size) {
     return (blocks + size - 1) / size * size;
 }
 
-/* Arrays of one number a rank that a bucket has. */
-static size_t arrays_of(const heedi_plan *plan) {
-    return 5 + 2 * plan->n_waves;
+/* Numbers of a bucket's arrays. */
+static size_t numbers_of(const heedi_plan *plan) {
+    size_t n = 2 * (size_t)plan->size;
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
+        n += (4 + 2 * plan->round[r].n_waves) * (size_t)plan->round[r].size;
+    return n;
 }
 
-/* Cuts [parameter, parameter + count) out of the bucket that begins at `bucket` and holds `blocks` blocks. */
+static size_t *take(size_t **numbers, size_t n) {
+    size_t *taken = *numbers;
+    *numbers += n;
+    return taken;
+}
+
+/* Shards lie in the order of places on the nodes, and those of a place in the order of nodes: so a piece is one run. */
+static size_t shard_of(const heedi_plan *plan, int rank) {
+    return (size_t)(rank % plan->per_node * (plan->size / plan->per_node) + rank / plan->per_node);
+}
+
+/* Fills a cut whose members' parts lie at shard_offset and shard_bytes of `ranks` of them, the first of member 0. */
+static void cut_round(heedi_round *round, heedi_cut *cut, const size_t *first, const size_t *end, size_t **numbers) {
+    const size_t size = (size_t)round->size, start = first[0];
+    cut->bytes = take(numbers, size), cut->offset = take(numbers, size);
+    cut->return_bytes = take(numbers, size), cut->return_offset = take(numbers, size);
+    cut->receive_bytes = take(numbers, round->n_waves * size);
+    cut->receive_offset = take(numbers, round->n_waves * size);
+    const size_t own_bytes = (end[round->rank] - first[round->rank]) * sizeof(real);
+    cut->own_first = first[round->rank];
+    cut->own_count = end[round->rank] - first[round->rank];
+    for (size_t m = 0; m < size; m++) {
+        const bool other = m != (size_t)round->rank;
+        cut->bytes[m] = other ? (end[m] - first[m]) * sizeof(real) : 0;
+        cut->offset[m] = (first[m] - start) * sizeof(real);
+        cut->return_bytes[m] = other ? own_bytes : 0;
+        cut->return_offset[m] = (cut->own_first - start) * sizeof(real);
+    }
+    for (size_t l = 0; l < round->n_leaves; l++) {
+        const heedi_leaf *leaf = &round->leaves[l];
+        if (leaf->member == round->rank)
+            continue;
+        const size_t slot = leaf->partial * size + (size_t)leaf->member;
+        cut->receive_bytes[slot] = own_bytes;
+        cut->receive_offset[slot] = round->received_bytes;
+        round->received_bytes += heed_aligned(own_bytes);
+    }
+}
+
+/* Cuts [parameter, parameter + count) out of the bucket that begins at `bucket` and holds `blocks` blocks. bounds (2,
+ * members): scratch. */
 static void add_piece(heedi_plan *plan, size_t bucket, size_t blocks, size_t parameter, size_t count, size_t gradient,
-                      bool tied) {
+                      bool tied, size_t *bounds) {
+    size_t *numbers = plan->counts + plan->n_buckets * numbers_of(plan);
     heedi_bucket *piece = &plan->buckets[plan->n_buckets++];
     *piece = (heedi_bucket){.gradient = gradient, .parameter = parameter, .count = count, .tied = tied};
-    size_t *counts = plan->counts + (plan->n_buckets - 1) * arrays_of(plan) * (size_t)plan->size;
-    piece->shard_bytes = counts;
-    piece->shard_offset = counts + plan->size;
-    piece->send_bytes = counts + 2 * plan->size;
-    piece->return_bytes = counts + 3 * plan->size;
-    piece->return_offset = counts + 4 * plan->size;
-    piece->receive_bytes = counts + 5 * plan->size;
-    piece->receive_offset = piece->receive_bytes + plan->n_waves * (size_t)plan->size;
+    piece->shard_bytes = take(&numbers, (size_t)plan->size);
+    piece->shard_offset = take(&numbers, (size_t)plan->size);
     for (int rank = 0; rank < plan->size; rank++) {
-        size_t from = bucket + blocks * (size_t)rank / (size_t)plan->size * HEED_BLOCK;
-        size_t to = bucket + blocks * (size_t)(rank + 1) / (size_t)plan->size * HEED_BLOCK;
+        const size_t shard = shard_of(plan, rank);
+        size_t from = bucket + blocks * shard / (size_t)plan->size * HEED_BLOCK;
+        size_t to = bucket + blocks * (shard + 1) / (size_t)plan->size * HEED_BLOCK;
         from = from < parameter ? parameter : from > parameter + count ? parameter + count : from;
         to = to < from ? from : to > parameter + count ? parameter + count : to;
         piece->shard_offset[rank] = (from - parameter) * sizeof(real);
         piece->shard_bytes[rank] = (to - from) * sizeof(real);
-        piece->send_bytes[rank] = rank == plan->rank ? 0 : piece->shard_bytes[rank];
-        if (rank == plan->rank) {
-            piece->own_first = from - parameter;
-            piece->own_count = to - from;
-        }
     }
-    for (int rank = 0; rank < plan->size; rank++) {
-        piece->return_bytes[rank] = rank == plan->rank ? 0 : piece->own_count * sizeof(real);
-        piece->return_offset[rank] = piece->own_first * sizeof(real);
+    const int near = plan->rank % plan->per_node, n_nodes = plan->size / plan->per_node;
+    size_t *first = bounds, *end = bounds + plan->size;
+    for (int m = 0; m < plan->per_node; m++) { /* from the first node's shard to the last one's */
+        const int last = m + (n_nodes - 1) * plan->per_node;
+        first[m] = piece->shard_offset[m] / sizeof(real);
+        end[m] = (piece->shard_offset[last] + piece->shard_bytes[last]) / sizeof(real);
     }
-    for (size_t l = 0; l < plan->n_leaves; l++) {
-        const heedi_leaf *leaf = &plan->leaves[l];
-        if (leaf->rank == plan->rank)
-            continue;
-        const size_t slot = leaf->partial * (size_t)plan->size + (size_t)leaf->rank;
-        piece->receive_bytes[slot] = piece->own_count * sizeof(real);
-        piece->receive_offset[slot] = plan->received_bytes;
-        plan->received_bytes += heed_aligned(piece->own_count * sizeof(real));
+    cut_round(&plan->round[HEEDI_NEAR], &piece->cut[HEEDI_NEAR], first, end, &numbers);
+    for (int m = 0; m < n_nodes; m++) {
+        const int rank = near + m * plan->per_node;
+        first[m] = piece->shard_offset[rank] / sizeof(real);
+        end[m] = first[m] + piece->shard_bytes[rank] / sizeof(real);
     }
+    cut_round(&plan->round[HEEDI_FAR], &piece->cut[HEEDI_FAR], first, end, &numbers);
+    piece->own_first = piece->cut[HEEDI_FAR].own_first;
+    piece->own_count = piece->cut[HEEDI_FAR].own_count;
+    piece->piece = plan->piece_elements;
+    plan->piece_elements += piece->cut[HEEDI_NEAR].own_count;
     if (!tied) {
         piece->moment = plan->own_elements;
         plan->own_elements += piece->own_count;
@@ -89,12 +137,12 @@ static void add_piece(heedi_plan *plan, size_t bucket, size_t blocks, size_t par
 
 /* Gives every piece of the range [from, end) of the parameter arena, cut at bucket bounds, to add_piece. */
 static void cut_range(heedi_plan *plan, size_t n_elements, size_t bucket_size, size_t from, size_t end, size_t gradient,
-                      bool tied) {
+                      bool tied, size_t *bounds) {
     for (size_t bucket = from / bucket_size * bucket_size; bucket < end; bucket += bucket_size) {
         const size_t whole = bucket + bucket_size < n_elements ? bucket_size : n_elements - bucket;
         const size_t first = bucket > from ? bucket : from;
         const size_t last = bucket + whole < end ? bucket + whole : end;
-        add_piece(plan, bucket, whole / HEED_BLOCK, first, last - first, gradient + (first - from), tied);
+        add_piece(plan, bucket, whole / HEED_BLOCK, first, last - first, gradient + (first - from), tied, bounds);
     }
 }
 
@@ -109,18 +157,22 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
         if (params->tensors[i].tied_to >= 0)
             most += params->tensors[i].size / bucket_size + 2;
     plan->buckets = calloc(most, sizeof *plan->buckets);
-    plan->counts = calloc(most * arrays_of(plan) * (size_t)plan->size, sizeof *plan->counts);
+    plan->counts = calloc(most * numbers_of(plan), sizeof *plan->counts);
     plan->nothing = calloc((size_t)plan->size, sizeof *plan->nothing);
-    if (!plan->buckets || !plan->counts || !plan->nothing)
+    size_t *bounds = calloc(2 * (size_t)plan->size, sizeof *bounds);
+    if (!plan->buckets || !plan->counts || !plan->nothing || !bounds) {
+        free(bounds);
         return heed_fail(error, HEED_MEMORY, "gradient exchange: out of memory for %zu buckets", most);
-    cut_range(plan, params->n_elements, bucket_size, 0, params->n_elements, 0, false);
+    }
+    cut_range(plan, params->n_elements, bucket_size, 0, params->n_elements, 0, false, bounds);
     plan->n_parameter_buckets = plan->n_buckets;
     for (size_t i = 0; i < params->n_tensors; i++) {
         const heed_tensor *row = &params->tensors[i];
         if (row->tied_to >= 0)
             cut_range(plan, params->n_elements, bucket_size, row->offset, row->offset + whole_blocks(row->size),
-                      row->gradient, true);
+                      row->gradient, true, bounds);
     }
+    free(bounds);
     for (size_t b = 0; b < plan->n_buckets; b++)
         for (size_t i = 0; i < params->n_tensors; i++)
             plan->buckets[b].n_tensors += heedi_bucket_holds(&plan->buckets[b], &params->tensors[i]);
@@ -131,19 +183,20 @@ bool heedi_bucket_holds(const heedi_bucket *bucket, const heed_tensor *tensor) {
     return tensor->gradient < bucket->gradient + bucket->count && bucket->gradient < tensor->gradient + tensor->size;
 }
 
-heed_status heedi_plan_init(heedi_plan *plan, const heed_comm *comm, const heed_params *params, size_t n_grains,
-                            size_t bucket_blocks, heed_error *error) {
-    *plan = (heedi_plan){.rank = comm->rank, .size = comm->size, .n_grains = n_grains};
+heed_status heedi_plan_init(heedi_plan *plan, int rank, int size, int per_node, const heed_params *params,
+                            size_t n_grains, size_t bucket_blocks, heed_error *error) {
+    *plan = (heedi_plan){.rank = rank, .size = size, .per_node = per_node, .n_grains = n_grains};
     if (!bucket_blocks)
-        bucket_blocks = choose_bucket_blocks(params->n_elements / HEED_BLOCK, (size_t)comm->size);
-    heed_status status = find_leaves(plan, error);
+        bucket_blocks = choose_bucket_blocks(params->n_elements / HEED_BLOCK, (size_t)size);
+    heed_status status = find_rounds(plan, error);
     if (status == HEED_OK)
         status = cut_buckets(plan, params, bucket_blocks, error);
     return status;
 }
 
 void heedi_plan_reset(heedi_plan *plan) {
-    free(plan->leaves);
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
+        free(plan->round[r].leaves);
     free(plan->buckets);
     free(plan->counts);
     free(plan->nothing);

@@ -6,15 +6,17 @@
 #include "train/gradsync_plan.h"
 
 typedef struct heedi_return {
-    heed_comm *comm;
+    heed_comm *comm, *const *members; /* all ranks; (rounds) who meets in a round */
     const heedi_plan *plan;
-    heed_exchange *exchanges;    /* (buckets) */
-    bool in_background;          /* else a bucket has returned when start is through */
-    size_t n_started, n_arrived; /* buckets of this step, in order */
+    heed_exchange *exchanges[HEEDI_N_ROUNDS]; /* (buckets) */
+    bool in_background;                       /* else a bucket has returned when start is through */
+    real *weights;
+    size_t n_started, n_passed, n_arrived; /* buckets of this step, in order: in the far round, in the near one, here */
 } heedi_return;
 
-/* Keeps pointers to comm and plan. Errors: HEED_MEMORY. Ownership: heedi_return_reset. Not collective. */
-heed_status heedi_return_init(heedi_return *back, heed_comm *comm, const heedi_plan *plan, heed_error *error);
+/* Keeps pointers to comm, members and plan. Errors: HEED_MEMORY. Ownership: heedi_return_reset. Not collective. */
+heed_status heedi_return_init(heedi_return *back, heed_comm *comm, heed_comm *const *members, const heedi_plan *plan,
+                              heed_error *error);
 void heedi_return_reset(heedi_return *back);
 
 /* Sends this rank's shard of the next bucket and receives those of the others; bucket 0 begins a step. Errors:

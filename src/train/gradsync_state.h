@@ -9,28 +9,31 @@
 
 struct heed_gradsync {
     heed_comm *comm;
+    heed_comm *members[HEEDI_N_ROUNDS]; /* who meets in a round; NULL where nothing moves */
     const heed_config *config;
     const heed_params *params;
     heed_gradient *gradient;
     heedi_plan plan;
     heed_arena arena;
-    real *m, *v;             /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
-    unsigned char *received; /* partial sums of other ranks */
-    double *block_sum;       /* (blocks of the parameter arena) sums of squares */
-    real *scratch;           /* (threads, levels, HEED_BLOCK) inner nodes of the tree */
+    real *m, *v; /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
+    unsigned char *received[HEEDI_N_ROUNDS]; /* partial sums of other members */
+    real *pieces;      /* (own far partials, plan.piece_elements) sums over the node, where there is a near round */
+    double *block_sum; /* (blocks of the parameter arena) sums of squares */
+    real *scratch;     /* (threads, levels, HEED_BLOCK) inner nodes of the tree */
     int n_threads;
     size_t n_levels;
-    heed_exchange *exchanges; /* (buckets, waves) */
-    size_t *pending;          /* (buckets) tensors that are not ready yet */
-    size_t n_started;         /* buckets under way, counted from the last one */
-    bool sealed;              /* digests are those of the parameters as they are */
-    bool moments_changed;     /* found by the last verify */
-    uint64_t *digests;        /* (buckets, ranks) of the pieces of shards */
-    uint64_t moment_digest;   /* of the owned shards' moments */
-    double *per_rank;         /* (2, ranks) scratch */
-    bool *differs_here;       /* (ranks) scratch */
-    heedi_return back;        /* of parameters */
-    heed_error error;         /* of an exchange under way; nothing can be done after it */
+    heed_exchange *exchanges[HEEDI_N_ROUNDS]; /* (buckets, waves) */
+    size_t *pending;                          /* (buckets) tensors that are not ready yet */
+    size_t n_started;                         /* buckets under way, counted from the last one ... */
+    size_t n_passed;                          /* ... and those of them that are in the far round */
+    bool sealed;                              /* digests are those of the parameters as they are */
+    bool moments_changed;                     /* found by the last verify */
+    uint64_t *digests;                        /* (buckets, ranks) of the pieces of shards */
+    uint64_t moment_digest;                   /* of the owned shards' moments */
+    double *per_rank;                         /* (2, ranks) scratch */
+    bool *differs_here;                       /* (ranks) scratch */
+    heedi_return back;                        /* of parameters */
+    heed_error error;                         /* of an exchange under way; nothing can be done after it */
 };
 
 /* Where the owner finds the sum over all grains of its shard of the bucket, once the tree is complete. */
@@ -38,9 +41,10 @@ static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket
     return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
 }
 
-/* Values of one leaf of the tree in this rank's shard of the bucket, from element `at` of the shard on. This rank's own
- * first partial sum is overwritten when the tree is completed. */
-const real *heedi_gradsync_leaf(const heed_gradsync *sync, const heedi_bucket *bucket, const heedi_leaf *leaf,
-                                size_t at);
+/* Sums under way (gradsync_rounds.c). tensor_is_ready is what a gradient tells of its tensors; context is the
+ * heed_gradsync. finish: behind backward, waits for all, and completes the sums of this rank's shards. Errors:
+ * HEED_PEER. Collective. */
+void heedi_rounds_tensor_is_ready(void *context, size_t tensor);
+heed_status heedi_rounds_finish(heed_gradsync *sync, heed_error *error);
 
 #endif

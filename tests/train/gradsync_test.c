@@ -273,6 +273,25 @@ static void a_failed_rank_holds_nobody_up(void **state) {
     free(g);
 }
 
+/* Several nodes with as many ranks on each: sums meet in two rounds. And nodes that differ: in one. */
+static void pretend(int per_node) {
+    comm->n_nodes = (comm->size + per_node - 1) / per_node;
+    comm->node = comm->rank / per_node;
+    comm->local_rank = comm->rank % per_node;
+    comm->local_size = comm->node + 1 < comm->n_nodes ? per_node : comm->size - per_node * (comm->n_nodes - 1);
+}
+
+static void on_nodes_of_several_ranks(void **state) {
+    const heed_comm as_it_is = *comm;
+    for (int per_node = 1; per_node < comm->size; per_node++) {
+        pretend(per_node);
+        every_number_of_grains(state);
+        sizes_of_buckets(state);
+        a_failed_rank_holds_nobody_up(state);
+        *comm = as_it_is;
+    }
+}
+
 int main(void) {
     heed_error error = HEED_ERROR_INIT;
     if (heed_comm_open(&comm, &error) != HEED_OK) {
@@ -280,10 +299,9 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_of_grains),
-        cmocka_unit_test(sizes_of_buckets),
-        cmocka_unit_test(sgd_has_fewer_moments),
-        cmocka_unit_test(a_failed_rank_holds_nobody_up),
+        cmocka_unit_test(every_number_of_grains),    cmocka_unit_test(sizes_of_buckets),
+        cmocka_unit_test(sgd_has_fewer_moments),     cmocka_unit_test(a_failed_rank_holds_nobody_up),
+        cmocka_unit_test(on_nodes_of_several_ranks),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed) /* this rank left the others in mid-exchange */
