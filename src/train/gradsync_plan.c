@@ -62,7 +62,8 @@ static size_t *take(size_t **numbers, size_t n) {
 
 /* Shards lie in the order of places on the nodes, and those of a place in the order of nodes: so a piece is one run. */
 static size_t shard_of(const heedi_plan *plan, int rank) {
-    return (size_t)(rank % plan->per_node * (plan->size / plan->per_node) + rank / plan->per_node);
+    const int n_nodes = plan->size / plan->per_node, place = rank % plan->per_node, node = rank / plan->per_node;
+    return (size_t)place * (size_t)n_nodes + (size_t)node;
 }
 
 /* Fills a cut whose members' parts lie at shard_offset and shard_bytes of `ranks` of them, the first of member 0. */

@@ -47,7 +47,8 @@ class Plan(Case):
             self.expect_success(result)
         back = {name: plans[name]["step"]["parameters_back"] for name in plans}
         elements = plans["none"]["memory_bytes"]["parameters"] / 4
-        self.assertAlmostEqual(back["slow"], elements * 4 * 3 / 4 / 1e9, delta=1e-6)
+        whole = elements * 4 * 3 / 4 / 1e9
+        self.assertAlmostEqual(back["slow"], whole, delta=0.05 * whole)  # rank 0's shards: whole blocks, rounded down
         self.assertAlmostEqual(back["slower"], 2 * back["slow"], delta=1e-6)
         self.assertLess(back["none"], 1e-6)
         self.assertAlmostEqual(back["late"] / 300e-6, round(back["late"] / 300e-6), delta=0.01)  # three others a bucket
@@ -59,11 +60,21 @@ class Plan(Case):
             self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["gradients_hidden"] +
                                    step["parameters_back"] - step["parameters_hidden"] + step["sums"], delta=1e-9)
 
-    def test_parameters_return_behind_the_others_where_nodes_have_several_ranks(self):
-        result, planned = plan("--ranks", "4", "--ranks-per-node", "2", "--network", "10,1")
+    def test_one_sum_a_node_goes_over_the_network(self):
+        """Two nodes send as much with two ranks on each as with one: half of all elements there, half back."""
+        result, one = plan("--ranks", "2", "--ranks-per-node", "1", "--network", "0,1")
         self.expect_success(result)
-        self.assertEqual(planned["step"]["parameters_hidden"], 0)
-        self.assertGreater(planned["step"]["gradients_hidden"], 0)
+        result, two = plan("--ranks", "4", "--ranks-per-node", "2", "--network", "0,1")
+        self.expect_success(result)
+        out = one["step"]["gradients_out"], two["step"]["gradients_out"]
+        self.assertAlmostEqual(out[0], out[1], delta=0.25 * out[0])  # two: and what memory moves within the node
+
+    def test_parameters_are_waited_for_where_nodes_have_different_numbers_of_ranks(self):
+        for ranks, hidden in (("4", True), ("5", False)):
+            result, planned = plan("--ranks", ranks, "--ranks-per-node", "2", "--network", "10,1")
+            self.expect_success(result)
+            self.assertEqual(planned["step"]["parameters_hidden"] > 0, hidden)
+            self.assertGreater(planned["step"]["gradients_hidden"], 0)
 
     def test_ten_thousand_ranks(self):
         result, planned = plan("--ranks", "10000", "--ranks-per-node", "100", "--network", "HDR200",
