@@ -72,4 +72,7 @@ extern const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3];
  * shapes alone, about 0.02 s. `heed bench` takes its time over all of them, with BLIS's loops. */
 double heed_gemm_peak(void);
 
+/* Memory that heed_gemm_peak takes while it measures. Not collective. */
+size_t heed_gemm_peak_bytes(void);
+
 #endif

@@ -35,10 +35,10 @@ static size_t most_sequences(const heed_config *config, int n_ranks) {
 static heed_status plan_memory(const heed_config *config, const heed_params *params, heedi_forecast *f, size_t vocab,
                                heed_error *error) {
     const size_t n_rows = most_sequences(config, f->n_ranks) * (size_t)config->model.time;
-    const size_t arena = params->n_elements * sizeof(real), *peak = heed_peak_shapes[0];
+    const size_t arena = params->n_elements * sizeof(real);
     f->memory = (heedi_memory){.parameters = arena, .exchange = f->exchange.memory};
     f->base_bytes = resident_bytes();
-    f->peak_bytes = heed_bytes(peak[0] * peak[2] + peak[2] * peak[1] + peak[0] * peak[1], sizeof(real));
+    f->peak_bytes = heed_gemm_peak_bytes();
     f->snapshot_bytes = (1 + (f->exchange.memory.moments > 0) * 2) * arena; /* rank 0 keeps one for checkpoints */
     const heed_model_shape shape = {.vocab = vocab, .max_rows = n_rows, .training = true};
     return heed_model_activations(config, &shape, &f->memory.activations, error);

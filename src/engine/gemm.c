@@ -301,15 +301,17 @@ static double best_rate(size_t m, size_t n, size_t k, const real *a, const real 
     return best;
 }
 
+/* Bytes of both factors and their product. */
+static size_t factor_bytes(size_t m, size_t n, size_t k) {
+    return heed_aligned(m * k * sizeof(real)) + heed_aligned(k * n * sizeof(real)) + heed_aligned(m * n * sizeof(real));
+}
+
 static double measure_rate(size_t m, size_t n, size_t k, int n_threads, bool blis_loops, double seconds) {
     HEED_CHECK(gemm.open && n_threads >= 1);
     heed_arena arena;
     heed_error error = HEED_ERROR_INIT;
     const size_t sizes[] = {m * k, k * n, m * n};
-    size_t bytes = 0;
-    for (size_t i = 0; i < 3; i++)
-        bytes += heed_aligned(sizes[i] * sizeof(real));
-    if (heed_arena_init(&arena, bytes, "matrix products of the peak measurement", &error))
+    if (heed_arena_init(&arena, factor_bytes(m, n, k), "matrix products of the peak measurement", &error))
         return 0;
     real *a = heed_arena_take(&arena, sizes[0] * sizeof(real));
     real *b = heed_arena_take(&arena, sizes[1] * sizeof(real));
@@ -333,4 +335,9 @@ const size_t heed_peak_shapes[HEED_PEAK_SHAPES][3] = {{1024, 768, 768}, {2048, 1
 double heed_gemm_peak(void) {
     const size_t *shape = heed_peak_shapes[0];
     return measure_rate(shape[0], shape[1], shape[2], gemm.n_threads, false, 0.02);
+}
+
+size_t heed_gemm_peak_bytes(void) {
+    const size_t *shape = heed_peak_shapes[0];
+    return factor_bytes(shape[0], shape[1], shape[2]);
 }
