@@ -81,6 +81,14 @@ heed_status heed_exchange_start(heed_comm *comm, heed_exchange *exchange, const 
 heed_status heed_exchange_test(heed_comm *comm, heed_exchange *exchange, bool *done, heed_error *error);
 heed_status heed_exchange_wait(heed_comm *comm, heed_exchange *exchange, heed_error *error);
 
+/* This rank's fair share of the cores that it may use: each counts as shared by the ranks of comm on this node that may
+ * use it too. 0 where the system does not say. Errors: HEED_PEER, HEED_MEMORY. Collective. */
+heed_status heed_comm_cores(heed_comm *comm, double *cores, heed_error *error);
+
+/* How many threads a rank with that many cores uses: what was asked for, if it is not 0, else OMP_NUM_THREADS, else one
+ * a core. Not collective. */
+int heed_threads(int64_t asked, double cores);
+
 /* Seconds since an arbitrary moment, for timing. Not collective. */
 double heed_seconds(void);
 
