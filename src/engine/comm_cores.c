@@ -74,6 +74,8 @@ heed_status heed_comm_cores(heed_comm *comm, double *cores, heed_error *error) {
 }
 
 int heed_threads(int64_t asked, double cores) {
-    const int threads = asked > 0 ? (int)asked : getenv("OMP_NUM_THREADS") ? omp_get_max_threads() : (int)(cores + 1e-6);
+    const int threads = asked > 0                   ? (int)asked
+                        : getenv("OMP_NUM_THREADS") ? omp_get_max_threads()
+                                                    : (int)(cores + 1e-6);
     return threads > 0 ? threads : 1;
 }
