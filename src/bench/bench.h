@@ -60,7 +60,8 @@ heed_status heedi_measure_machine(heed_comm *comm, heedi_machine *machine, heed_
 heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error);
 
 /* What a step waits for its exchanges beside passes of `forward` and `backward` seconds: n_buckets of bucket_bytes, MPI
- * having its turn n_pieces times a pass. Medians, of the slowest rank. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+ * having its turn n_pieces times a pass. Medians, of which the mean over ranks. Errors: HEED_MEMORY, HEED_PEER.
+ * Collective. */
 typedef struct heedi_overlap {
     double out_seconds, back_seconds; /* for gradients on their way out; for parameters on their way back */
     double sums_seconds;              /* losses and norms to all, which nothing hides */

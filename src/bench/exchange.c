@@ -1,20 +1,22 @@
 /* Exchanges by themselves, and beside work: what a step waits for them, found without a step. They start between pieces
  * of a product that takes as long as the pass they shall hide behind, and what the whole takes longer than the product
  * alone is what does not hide. So it counts what the processors do to move the bytes, and ranks that wait for each
- * other's turn on a core. */
+ * other's turn on a core. Passes follow each other as in training, without a barrier: a rank that is late in one of
+ * them is waited for in the next. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "bench/bench.h"
 #include "heed/arena.h"
 
-enum { TIMES = 9, TIMES_BESIDE_WORK = 5, SIDE = 192 };
+enum { TIMES = 9, WARM_UP = 3, SIDE = 96, PARTS = 3 };
 
 typedef struct trial {
     heed_comm *comm;
-    size_t n_times;                    /* that are measured, for their median */
-    size_t n_buckets, n_pieces, turns; /* a piece: so many products, and MPI's turn */
-    real *a, *b, *c;                   /* (SIDE, SIDE) */
-    double *values;                    /* that all ranks agree on */
+    size_t n_buckets, n_pieces; /* MPI has its turn behind every piece of a pass */
+    size_t turns;               /* products of a piece */
+    real *a, *b, *c;            /* (SIDE, SIDE) */
+    double *values;             /* that all ranks agree on */
     char *send, *received;
     size_t bucket_bytes, n_values;
     size_t *layout; /* (5, ranks): what leaves, where from, what comes, where to; the shards' bytes */
@@ -94,7 +96,7 @@ static heed_status measure(const trial *t, heed_status (*run)(const trial *, hee
                            heed_error *error) {
     double times[TIMES];
     heed_status status = HEED_OK;
-    for (int i = -1; i < (int)t->n_times && status == HEED_OK; i++) {
+    for (int i = -1; i < TIMES && status == HEED_OK; i++) {
         status = heed_comm_barrier(t->comm, error);
         const double begin = heed_seconds();
         if (status == HEED_OK)
@@ -103,8 +105,8 @@ static heed_status measure(const trial *t, heed_status (*run)(const trial *, hee
             times[i] = heed_seconds() - begin;
     }
     if (status == HEED_OK)
-        status = heed_comm_max(t->comm, times, t->n_times, error);
-    *seconds = status == HEED_OK ? heedi_median(times, t->n_times) : 0;
+        status = heed_comm_max(t->comm, times, TIMES, error);
+    *seconds = status == HEED_OK ? heedi_median(times, TIMES) : 0;
     return status;
 }
 
@@ -114,16 +116,16 @@ static heed_status agree(const trial *t, heed_error *error) {
     return status == HEED_OK ? heed_comm_sum(t->comm, t->values, t->n_values, error) : status;
 }
 
-/* How many products fill a piece, so that all pieces take `seconds`; the same on all ranks. */
-static heed_status calibrate(trial *t, double seconds, heed_error *error) {
-    double once = 0;
-    const size_t n_pieces = t->n_pieces;
-    t->n_pieces = 1, t->turns = 16;
-    const heed_status status = measure(t, work_alone, &once, error);
-    const double turns = 16 * seconds / (once * (double)n_pieces);
-    t->turns = turns > 1 ? (size_t)turns : 1;
-    t->n_pieces = n_pieces;
-    return status;
+/* Seconds of a product, as all ranks come to do them at the same time: the mean, of which that of all ranks. */
+static heed_status clock_product(trial *t, double *seconds, heed_error *error) {
+    size_t n = 0;
+    heed_status status = heed_comm_barrier(t->comm, error);
+    const double start = heed_seconds();
+    t->turns = 1;
+    for (; n < 16 || heed_seconds() - start < 0.1; n++)
+        work(t);
+    *seconds = (heed_seconds() - start) / (double)n / t->comm->size;
+    return status == HEED_OK ? heed_comm_sum(t->comm, seconds, 1, error) : status;
 }
 
 static heed_status allocate(trial *t, heed_arena *arena, size_t bytes, heed_error *error) {
@@ -164,7 +166,7 @@ static void reset(trial *t, heed_arena *arena) {
 }
 
 heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error) {
-    trial t = {.comm = comm, .n_times = TIMES, .n_buckets = 1};
+    trial t = {.comm = comm, .n_buckets = 1};
     heed_arena arena = {0};
     heed_status status = allocate(&t, &arena, bytes, error);
     if (status == HEED_OK)
@@ -173,32 +175,74 @@ heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *second
     return status;
 }
 
-/* What `run` takes longer than its products, which take `pass` seconds. */
-static heed_status beside_work(trial *t, double pass, heed_status (*run)(const trial *, heed_error *), double *seconds,
-                               heed_error *error) {
-    double alone = 0, together = 0;
-    heed_status status = calibrate(t, pass, error);
+/* What passes are made of: products, as many a piece as fill the time that the pass shall take. */
+typedef struct passes {
+    size_t forward, backward; /* turns */
+} passes;
+
+/* One step's worth of them, the time behind each part into at. */
+static heed_status pass_through(trial *t, const passes *turns, bool exchanging, double at[PARTS + 1],
+                                heed_error *error) {
+    at[0] = heed_seconds();
+    t->turns = turns->forward;
+    heed_status status = exchanging ? await_ahead(t, error) : work_alone(t, error);
+    at[1] = heed_seconds();
+    t->turns = turns->backward;
     if (status == HEED_OK)
-        status = measure(t, work_alone, &alone, error);
-    if (status == HEED_OK)
-        status = measure(t, run, &together, error);
-    *seconds = together > alone ? together - alone : 0;
+        status = exchanging ? send_behind(t, error) : work_alone(t, error);
+    at[2] = heed_seconds();
+    if (status == HEED_OK && exchanging)
+        status = agree(t, error);
+    at[3] = heed_seconds();
     return status;
+}
+
+/* Medians of the parts' seconds; of those, the means over ranks. */
+static heed_status measure_passes(trial *t, const passes *turns, bool exchanging, double seconds[PARTS],
+                                  heed_error *error) {
+    double times[PARTS][TIMES], at[PARTS + 1];
+    heed_status status = heed_comm_barrier(t->comm, error);
+    for (int i = -WARM_UP; i < TIMES && status == HEED_OK; i++) {
+        status = pass_through(t, turns, exchanging, at, error);
+        for (int part = 0; part < PARTS && i >= 0; part++)
+            times[part][i] = at[part + 1] - at[part];
+    }
+    if (status != HEED_OK)
+        return status;
+    for (int part = 0; part < PARTS; part++)
+        seconds[part] = heedi_median(times[part], TIMES) / t->comm->size;
+    return heed_comm_sum(t->comm, seconds, PARTS, error);
+}
+
+/* Products that fill a piece, so that all pieces of a pass take `seconds`; the same on all ranks. */
+static size_t turns_of(const trial *t, double seconds, double product) {
+    const double turns = seconds / (product * (double)t->n_pieces);
+    return turns > 1 ? (size_t)lround(turns) : 1;
+}
+
+static double beyond(double together, double alone) {
+    return together > alone ? together - alone : 0;
 }
 
 heed_status heedi_measure_overlap(heed_comm *comm, size_t bucket_bytes, size_t n_buckets, size_t n_pieces,
                                   double forward, double backward, heedi_overlap *overlap, heed_error *error) {
-    trial t = {.comm = comm, .n_times = TIMES_BESIDE_WORK, .n_buckets = n_buckets};
+    trial t = {.comm = comm, .n_buckets = n_buckets};
     t.n_pieces = n_pieces > n_buckets ? n_pieces : n_buckets;
     heed_arena arena = {0};
-    *overlap = (heedi_overlap){0};
+    passes turns = {0};
+    double alone[PARTS] = {0}, together[PARTS] = {0};
+    double product = 1;
     heed_status status = allocate(&t, &arena, bucket_bytes, error);
     if (status == HEED_OK)
-        status = beside_work(&t, backward, send_behind, &overlap->out_seconds, error);
+        status = clock_product(&t, &product, error);
+    turns.forward = turns_of(&t, forward, product), turns.backward = turns_of(&t, backward, product);
     if (status == HEED_OK)
-        status = beside_work(&t, forward, await_ahead, &overlap->back_seconds, error);
+        status = measure_passes(&t, &turns, false, alone, error);
     if (status == HEED_OK)
-        status = measure(&t, agree, &overlap->sums_seconds, error);
+        status = measure_passes(&t, &turns, true, together, error);
+    *overlap = (heedi_overlap){.back_seconds = beyond(together[0], alone[0]),
+                               .out_seconds = beyond(together[1], alone[1]),
+                               .sums_seconds = together[2]};
     reset(&t, &arena);
     return status;
 }
