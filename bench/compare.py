@@ -7,6 +7,9 @@
 For every shape, --repeats times in turn: heed and PyTorch, each as one process a core and as one process with all threads. The same model
 and global batch, AdamW and clipping. Prints the medians in tokens/s, heed's share of the matrix products' peak in the same run (the best
 of both of BLIS's kernels), and the ratio of the better forms.
+
+PyTorch of Debian multiplies with whatever libblas.so.3 is. Where that is BLIS, which may fall back to its generic kernel on a processor
+newer than itself, PyTorch gets the kernel that serves it best, as heed chooses its own: each is tried once, the fastest counts.
 """
 import argparse
 import json
@@ -32,11 +35,24 @@ def run_heed(heed, shape, ranks, threads, settings):
     return json.loads(subprocess.run(command, env=environment(threads), check=True, capture_output=True).stdout)
 
 
-def run_torch(shape, processes, threads):
+def run_torch(shape, processes, threads, kernel):
     command = [sys.executable, FOLDER / "torch_step.py", "--shape", shape, "--processes", str(processes), "--threads", str(threads),
                "--steps", str(STEPS[shape][1]), "--repeats", "1"]
-    output = subprocess.run(command, env=environment(threads), check=True, capture_output=True).stdout
+    output = subprocess.run(command, env=environment(threads, **kernel), check=True, capture_output=True).stdout
     return json.loads(output)["tokens_per_second"]
+
+
+def torch_kernel(shape, cores):
+    """The environment in which PyTorch is fastest: BLIS's own choice of a kernel, or one that is named."""
+    speed = {}
+    for number in (None, "0", "3"):  # of BLIS's enum arch_t: AVX-512 (skx), AVX2 (haswell)
+        try:
+            speed[number] = run_torch(shape, 1, cores, {"BLIS_ARCH_TYPE": number} if number else {})
+        except subprocess.CalledProcessError:  # a kernel that this processor cannot run
+            continue
+    best = max(speed, key=speed.get)
+    print(f"{shape}: PyTorch by BLIS's kernel: " + ", ".join(f"{number or 'its own choice'} {rate:.0f}" for number, rate in speed.items()))
+    return {"BLIS_ARCH_TYPE": best} if best else {}
 
 
 def other_kernel_peak(heed, cores):
@@ -69,6 +85,7 @@ def main():
         forms = [form for form in ((cores, 1), (1, cores)) if not arguments.grain or form[0] == 1]
         heed, torch, peaks = {form: [] for form in forms}, {form: [] for form in ((cores, 1), (1, cores))}, {form: [] for form in forms}
         shares = {form: [] for form in forms}
+        kernel = {} if arguments.without_torch else torch_kernel(shape, cores)
         for _ in range(arguments.repeats):
             for form in forms:
                 result = run_heed(arguments.heed, shape, *form, settings)
@@ -76,7 +93,7 @@ def main():
                 peaks[form].append(result["peak_gflops"])
                 shares[form].append(1e-9 * result["tokens_per_second"] * result["flops_per_token"] / max(other, result["peak_gflops"]))
             for form in () if arguments.without_torch else torch:
-                torch[form].append(run_torch(shape, *form))
+                torch[form].append(run_torch(shape, *form, kernel))
         median = statistics.median
         for form in forms:
             print(f"{shape}: heed {form[0]} x {form[1]}: {median(heed[form]):.0f} tokens/s, {median(shares[form]):.1%} of the peak of "
