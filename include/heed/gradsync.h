@@ -34,17 +34,19 @@ typedef struct heed_gradsync_memory {
 } heed_gradsync_memory;
 heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync);
 
-/* What rank 0 of `size`, with per_node on each node (1 for one node alone), will hold and send in a step, without
- * making anything: for planning. By rounds, near and far: partial gradients to their owners, updated parameters to all
- * that need them. Errors: HEED_MEMORY. Not collective. */
+/* What rank 0 of `size`, with ranks_per_node on each node but the last, which may have fewer, will hold and send in a
+ * step, without making anything: for planning. By rounds, near and far: partial gradients to their owners, updated
+ * parameters to all that need them. Errors: HEED_MEMORY. Not collective. */
 typedef struct heed_gradsync_view {
-    size_t n_buckets;    /* exchanges a step in each round */
-    size_t own_elements; /* parameters that it updates */
-    size_t n_added;      /* numbers that it adds to others in the sums over ranks */
+    int n_nodes, near_ranks; /* ranks that meet in the near round: of a node, or 1 where there is none */
+    bool returns_ahead;      /* parameters return while the next step begins */
+    size_t n_buckets;        /* exchanges a step in each round */
+    size_t own_elements;     /* parameters that it updates */
+    size_t n_added;          /* numbers that it adds to others in the sums over ranks */
     size_t sent_bytes[2], returned_bytes[2];
     heed_gradsync_memory memory;
 } heed_gradsync_view;
-heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int size, int per_node,
+heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int size, int ranks_per_node,
                                   heed_gradsync_view *view, heed_error *error);
 
 /* The gradient object that backward fills; every tensor that becomes ready may start an exchange. */

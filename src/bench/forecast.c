@@ -50,27 +50,11 @@ static double covered(double seconds, double pass, size_t n_buckets) {
     return fmin(seconds, pass) * (double)(n_buckets - 1) / (double)n_buckets;
 }
 
-static int nodes_of(const heedi_forecast *f) {
-    return 1 + (f->n_ranks - 1) / f->ranks_per_node;
-}
-
-/* Ranks on every node where there is a near round, else 1, as heed_gradsync_create has it. */
-static int near_ranks(const heedi_forecast *f) {
-    return nodes_of(f) > 1 && f->n_ranks % f->ranks_per_node == 0 ? f->ranks_per_node : 1;
-}
-
-/* Whether parameters return while nothing else is done, as train/gradsync_return.c has it. */
-static bool waits_for_parameters(const heedi_forecast *f) {
-    const int n_nodes = nodes_of(f);
-    return n_nodes > 1 && n_nodes < f->n_ranks && near_ranks(f) == 1;
-}
-
 /* Adds a round's seconds of all gradients' way out and all parameters' way back, as this run does it: of buckets of
  * `bytes` among the ranks of comm. */
 static heed_status measure_round(heed_comm *comm, size_t bytes, const heed_params *params,
                                  const heedi_layer_times *layers, heedi_forecast *f, heed_error *error) {
     const size_t n_buckets = f->exchange.n_buckets;
-    const bool waits = waits_for_parameters(f);
     heedi_overlap overlap;
     double both = 0;
     heed_status status = heedi_measure_exchange(comm, bytes, &both, error);
@@ -83,8 +67,8 @@ static heed_status measure_round(heed_comm *comm, size_t bytes, const heed_param
     const double out = fmax(one_way, overlap.out_seconds), back = fmax(one_way, overlap.back_seconds);
     f->out_seconds += out;
     f->out_hidden_seconds += out - overlap.out_seconds;
-    f->back_seconds += waits ? one_way : back;
-    f->back_hidden_seconds += waits ? 0 : back - overlap.back_seconds;
+    f->back_seconds += f->exchange.returns_ahead ? back : one_way;
+    f->back_hidden_seconds += f->exchange.returns_ahead ? back - overlap.back_seconds : 0;
     f->sums_seconds = fmax(f->sums_seconds, overlap.sums_seconds);
     return HEED_OK;
 }
@@ -92,7 +76,7 @@ static heed_status measure_round(heed_comm *comm, size_t bytes, const heed_param
 static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
                                    heedi_forecast *f, heed_error *error) {
     const size_t bytes = params->n_gradient * sizeof(real) / f->exchange.n_buckets;
-    const int near = near_ranks(f);
+    const int near = f->exchange.near_ranks;
     if (near == 1)
         return measure_round(comm, bytes, params, layers, f, error);
     heed_comm *members[2] = {NULL};
@@ -111,17 +95,18 @@ static heed_status measure_network(heed_comm *comm, const heed_params *params, c
 static void model_network(const heedi_network *network, const heedi_layer_times *layers, heedi_forecast *f) {
     const heed_gradsync_view *view = &f->exchange;
     const double on_node = f->ranks_per_node < f->n_ranks ? f->ranks_per_node : f->n_ranks;
-    const double others = f->n_ranks - 1, far_ranks = (double)(f->n_ranks / near_ranks(f) - 1);
-    const double far_share = near_ranks(f) > 1 || others == 0 ? 1 : (f->n_ranks - on_node) / others; /* off the node */
+    const double others = f->n_ranks - 1, far_ranks = (double)(f->n_ranks / view->near_ranks - 1);
+    const double far_share =
+        view->near_ranks > 1 || others == 0 ? 1 : (f->n_ranks - on_node) / others; /* off the node */
     const double messages = (double)view->n_buckets * far_ranks * far_share;
     const double link = on_node * far_share / network->beta, memory = layers->move / sizeof(real);
     f->out_seconds =
         messages * network->alpha + (double)view->sent_bytes[1] * link + (double)view->sent_bytes[0] * memory;
     f->back_seconds =
         messages * network->alpha + (double)view->returned_bytes[1] * link + (double)view->returned_bytes[0] * memory;
-    f->sums_seconds = 2 * 2 * ceil(log2(fmax(1, nodes_of(f)))) * network->alpha; /* two sums, up and down a tree */
+    f->sums_seconds = 2 * 2 * ceil(log2(fmax(1, view->n_nodes))) * network->alpha; /* two sums, up and down a tree */
     f->out_hidden_seconds = covered(f->out_seconds, layers->backward, view->n_buckets);
-    f->back_hidden_seconds = waits_for_parameters(f) ? 0 : covered(f->back_seconds, layers->forward, view->n_buckets);
+    f->back_hidden_seconds = view->returns_ahead ? covered(f->back_seconds, layers->forward, view->n_buckets) : 0;
 }
 
 /* Of the forward pass that backward does again. The last block's is still there. */
@@ -146,7 +131,7 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
     heedi_layer_times layers;
     heed_error failed = HEED_ERROR_INIT;
     if (heed_params_create(&params, config, vocab, 0, &failed) == HEED_OK &&
-        heed_gradsync_outlook(config, params, f->n_ranks, near_ranks(f), &f->exchange, &failed) == HEED_OK)
+        heed_gradsync_outlook(config, params, f->n_ranks, f->ranks_per_node, &f->exchange, &failed) == HEED_OK)
         plan_memory(config, params, f, vocab, &failed);
     heed_status status = heed_comm_agree(comm, &failed);
     if (status != HEED_OK)

@@ -159,9 +159,9 @@ static heed_status allocate(heed_gradsync *sync, heed_error *error) {
 
 /* Ranks on every node, if these are several, and as many everywhere; else 1. */
 static heed_status ranks_per_node(heed_comm *comm, int *per_node, heed_error *error) {
-    double unlike = comm->local_size * comm->n_nodes != comm->size || comm->local_size == comm->size;
+    double unlike = comm->local_size * comm->n_nodes != comm->size;
     const heed_status status = heed_comm_max(comm, &unlike, 1, error);
-    *per_node = unlike > 0 ? 1 : comm->local_size;
+    *per_node = unlike > 0 ? 1 : heedi_plan_near(comm->size, comm->local_size);
     return status;
 }
 
@@ -234,13 +234,18 @@ void heed_gradsync_destroy(heed_gradsync *sync) {
     free(sync);
 }
 
-heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int size, int per_node,
+heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *params, int size, int ranks_per_node,
                                   heed_gradsync_view *view, heed_error *error) {
     const size_t n_grains = (size_t)(config->train.batch / config->train.grain);
+    const int n_nodes = 1 + (size - 1) / ranks_per_node, near = heedi_plan_near(size, ranks_per_node);
     heedi_plan plan;
-    const heed_status status = heedi_plan_init(&plan, 0, size, per_node, params, n_grains, 0, error);
+    const heed_status status = heedi_plan_init(&plan, 0, size, near, params, n_grains, 0, error);
     if (status == HEED_OK) {
-        *view = (heed_gradsync_view){.n_buckets = plan.n_buckets, .own_elements = plan.own_elements};
+        *view = (heed_gradsync_view){.n_nodes = n_nodes,
+                                     .near_ranks = near,
+                                     .returns_ahead = heedi_plan_returns_ahead(size, n_nodes, near),
+                                     .n_buckets = plan.n_buckets,
+                                     .own_elements = plan.own_elements};
         view->memory.moments = (size_t)heed_optimizer_moments(config) * heed_aligned(plan.own_elements * sizeof(real));
         view->memory.buffers = buffer_bytes(&plan, params);
         view->memory.gradients = heed_gradient_planned_bytes(params, plan.first_grain, plan.own_grains, n_grains);

@@ -3,6 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+int heedi_plan_near(int size, int ranks_per_node) {
+    return ranks_per_node < size && size % ranks_per_node == 0 ? ranks_per_node : 1;
+}
+
+bool heedi_plan_returns_ahead(int size, int n_nodes, int per_node) {
+    return per_node > 1 || n_nodes == 1 || n_nodes == size;
+}
+
 /* The grains of rank r: those that heed_batch_shape deals to it. */
 static size_t first_grain_of(const heedi_plan *plan, int rank) {
     return plan->n_grains * (size_t)rank / (size_t)plan->size;

@@ -14,7 +14,7 @@
 heed_status heedi_return_init(heedi_return *back, heed_comm *comm, heed_comm *const *members, const heedi_plan *plan,
                               heed_error *error) {
     *back = (heedi_return){.comm = comm, .members = members, .plan = plan};
-    back->in_background = plan->per_node > 1 || comm->n_nodes == 1 || comm->n_nodes == comm->size;
+    back->in_background = heedi_plan_returns_ahead(comm->size, comm->n_nodes, plan->per_node);
     for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
         back->exchanges[r] = calloc(plan->n_buckets, sizeof *back->exchanges[r]);
         if (!back->exchanges[r])

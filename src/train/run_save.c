@@ -103,14 +103,14 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
         status = heed_gradsync_gather_moments(run->trainer.sync, run->snapshot.m, run->snapshot.v, error);
     if (status != HEED_OK || !root)
         return status;
+    if (run->trainer.failed.status != HEED_OK) /* a log or figures are lost, and the run ends: it goes on from before */
+        return HEED_OK;
     memcpy(run->snapshot.weights, heed_model_weights(run->trainer.model),
            run->snapshot.params->n_elements * sizeof(real));
     run->save_seconds = heed_seconds() - start;
     run->state.step = run->trainer.step;
     run->state.guard = run->trainer.guard;
     run->state.source_tokenizer = heed_corpus_separate_sources(run->corpus);
-    if (run->trainer.failed.status != HEED_OK) /* a log or figures are lost, and the run ends: it goes on from before */
-        return HEED_OK;
     const bool complete = write_what_waits(run, &failed) == HEED_OK;
     if (complete)
         start_saving(run, &failed);
