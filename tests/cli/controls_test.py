@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from unittest import mock
 
 from program import TINY, Case, fresh, heed, main
 
@@ -51,6 +52,19 @@ class Controls(Case):
         together = self.expect_success(controls(fresh("together"), *FEW, "controls.groups=1", ranks=2))
         self.assertEqual(table(alone), table(shared))
         self.assertEqual(table(alone), table(together))
+
+    def test_runs_beside_each_other_share_the_cores(self):
+        threads = []
+        with mock.patch.dict(os.environ):
+            del os.environ["OMP_NUM_THREADS"]
+            for ranks in (0, 2):
+                self.expect_success(controls(fresh("cores"), "train.threads=0", "controls.variants=softmax none",
+                                             "controls.runs=1", ranks=ranks))
+                with open("cores/softmax-1/environment.json") as file:
+                    threads.append(json.load(file)["threads_per_rank"])
+        if threads[0] == 1:
+            self.skipTest("one core: nothing to share")
+        self.assertEqual(threads[1], threads[0] // 2)
 
     def test_what_is_finished_stays(self):
         whole = self.expect_success(controls(fresh("whole"), *FEW))
