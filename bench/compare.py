@@ -48,8 +48,9 @@ def torch_kernel(shape, cores):
     for number in (None, "0", "3"):  # of BLIS's enum arch_t: AVX-512 (skx), AVX2 (haswell)
         try:
             speed[number] = run_torch(shape, 1, cores, {"BLIS_ARCH_TYPE": number} if number else {})
-        except subprocess.CalledProcessError:  # a kernel that this processor cannot run
-            continue
+        except subprocess.CalledProcessError as error:
+            if number is None:  # else a kernel that this processor cannot run
+                raise SystemExit(f"PyTorch does not run:\n{error.stderr.decode()}") from error
     best = max(speed, key=speed.get)
     print(f"{shape}: PyTorch by BLIS's kernel: " + ", ".join(f"{number or 'its own choice'} {rate:.0f}" for number, rate in speed.items()))
     return {"BLIS_ARCH_TYPE": best} if best else {}

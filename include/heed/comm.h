@@ -18,6 +18,8 @@ typedef struct heed_comm {
     int rank, size;             /* in our own order */
     int node, n_nodes;          /* nodes are numbered by their first rank */
     int local_rank, local_size; /* on this node */
+    double cores; /* this rank's fair share of those that it may use: each counts as shared by the ranks of the whole
+                     program on this node that may use it too; 0 where the system does not say */
     char host[256];
     struct heedi_comm *engine;      /* MPI's side of it */
     struct heed_watchdog *watchdog; /* heed/watchdog.h; NULL: none */
@@ -75,15 +77,14 @@ heed_status heed_comm_gather(heed_comm *comm, const void *mine, size_t my_bytes,
 typedef struct heed_exchange {
     struct heedi_exchange *engine;
 } heed_exchange;
+/* Makes room for n exchanges at once, so that start, which comes when the others may already wait, has no need of
+ * memory. Errors: HEED_MEMORY. Not collective. */
+heed_status heed_exchange_reserve(heed_comm *comm, size_t n, heed_error *error);
 heed_status heed_exchange_start(heed_comm *comm, heed_exchange *exchange, const void *send, const size_t *send_bytes,
                                 const size_t *send_offset, void *receive, const size_t *receive_bytes,
                                 const size_t *receive_offset, heed_error *error);
 heed_status heed_exchange_test(heed_comm *comm, heed_exchange *exchange, bool *done, heed_error *error);
 heed_status heed_exchange_wait(heed_comm *comm, heed_exchange *exchange, heed_error *error);
-
-/* This rank's fair share of the cores that it may use: each counts as shared by the ranks of comm on this node that may
- * use it too. 0 where the system does not say. Errors: HEED_PEER, HEED_MEMORY. Collective. */
-heed_status heed_comm_cores(heed_comm *comm, double *cores, heed_error *error);
 
 /* How many threads a rank with that many cores uses: what was asked for, if it is not 0, else OMP_NUM_THREADS, else one
  * a core. Not collective. */

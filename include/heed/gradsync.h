@@ -36,7 +36,7 @@ heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync);
 
 /* What rank 0 of `size`, with ranks_per_node on each node but the last, which may have fewer, will hold and send in a
  * step, without making anything: for planning. By rounds, near and far: partial gradients to their owners, updated
- * parameters to all that need them. Errors: HEED_MEMORY. Not collective. */
+ * parameters, of a shard of average size, to all that need them. Errors: HEED_MEMORY. Not collective. */
 typedef struct heed_gradsync_view {
     int n_nodes, near_ranks; /* ranks that meet in the near round: of a node, or 1 where there is none */
     bool returns_ahead;      /* parameters return while the next step begins */

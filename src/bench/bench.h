@@ -69,6 +69,9 @@ typedef struct heedi_overlap {
 heed_status heedi_measure_overlap(heed_comm *comm, size_t bucket_bytes, size_t n_buckets, size_t n_pieces,
                                   double forward, double backward, heedi_overlap *overlap, heed_error *error);
 
+/* Seconds of those last two sums by themselves, for gradients of `bytes`. Errors and collectivity as above. */
+heed_status heedi_measure_sums(heed_comm *comm, size_t bytes, double *seconds, heed_error *error);
+
 /* The middle one, or the greater one of the two in the middle, of n > 0. Puts them into order. */
 double heedi_median(double *values, size_t n);
 

@@ -175,6 +175,16 @@ heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *second
     return status;
 }
 
+heed_status heedi_measure_sums(heed_comm *comm, size_t bytes, double *seconds, heed_error *error) {
+    trial t = {.comm = comm, .n_buckets = 1};
+    heed_arena arena = {0};
+    heed_status status = allocate(&t, &arena, bytes, error);
+    if (status == HEED_OK)
+        status = measure(&t, agree, seconds, error);
+    reset(&t, &arena);
+    return status;
+}
+
 /* What passes are made of: products, as many a piece as fill the time that the pass shall take. */
 typedef struct passes {
     size_t forward, backward; /* turns */

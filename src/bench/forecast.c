@@ -69,7 +69,7 @@ static heed_status measure_round(heed_comm *comm, size_t bytes, const heed_param
     f->out_hidden_seconds += out - overlap.out_seconds;
     f->back_seconds += f->exchange.returns_ahead ? back : one_way;
     f->back_hidden_seconds += f->exchange.returns_ahead ? back - overlap.back_seconds : 0;
-    f->sums_seconds = fmax(f->sums_seconds, overlap.sums_seconds);
+    f->sums_seconds = overlap.sums_seconds;
     return HEED_OK;
 }
 
@@ -83,10 +83,15 @@ static heed_status measure_network(heed_comm *comm, const heed_params *params, c
     heed_status status = heed_comm_split(comm, comm->rank / near, &members[0], error);
     if (status == HEED_OK)
         status = heed_comm_split(comm, comm->rank % near, &members[1], error);
-    if (status == HEED_OK)
-        status = measure_round(members[0], bytes, params, layers, f, error);
-    if (status == HEED_OK)
-        status = measure_round(members[1], bytes / (size_t)near, params, layers, f, error);
+    for (int r = 0; r < 2 && status == HEED_OK; r++) {
+        heed_error failed = HEED_ERROR_INIT; /* the other node's ranks have not seen what failed on this one */
+        measure_round(members[r], r == 0 ? bytes : bytes / (size_t)near, params, layers, f, &failed);
+        status = heed_comm_agree(comm, &failed);
+        if (status != HEED_OK)
+            *error = failed;
+    }
+    if (status == HEED_OK) /* these go over all ranks at once */
+        status = heedi_measure_sums(comm, bytes * f->exchange.n_buckets, &f->sums_seconds, error);
     for (int r = 0; r < 2; r++)
         heed_comm_close(members[r]);
     return status;

@@ -73,9 +73,11 @@ static heed_status make_plan(plan *p, heed_comm *comm, const char *folder, heed_
     heedi_vocabulary_reset(&data);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
-    if (heed_comm_broadcast(comm, &p->vocab, sizeof p->vocab, 0, error) != HEED_OK)
+    heedi_forecast *f = &p->forecast; /* rank 0's node stands for all: nodes may have different numbers of ranks */
+    if (heed_comm_broadcast(comm, &p->vocab, sizeof p->vocab, 0, error) != HEED_OK ||
+        heed_comm_broadcast(comm, &f->ranks_per_node, sizeof f->ranks_per_node, 0, error) != HEED_OK)
         return error->status;
-    return heedi_make_forecast(comm, &p->config, p->vocab, p->has_network ? &p->network : NULL, &p->forecast, error);
+    return heedi_make_forecast(comm, &p->config, p->vocab, p->has_network ? &p->network : NULL, f, error);
 }
 
 /* ---- saying ------------------------------------------------------------------------------------------------------ */

@@ -89,10 +89,7 @@ heed_status heedi_open_engines(heed_comm *comm, int64_t threads, heed_error *err
     double level = -(double)heed_gemm_best(); /* all ranks take the lowest of their best */
     if (comm && heed_comm_max(comm, &level, 1, error) != HEED_OK)
         return error->status;
-    double cores = omp_get_num_procs();
-    if (comm && heed_comm_cores(comm, &cores, error) != HEED_OK)
-        return error->status;
-    const int n_threads = heed_threads(threads, cores);
+    const int n_threads = heed_threads(threads, comm ? comm->cores : omp_get_num_procs());
     omp_set_num_threads(n_threads);
     heed_gemm_open((heed_gemm_level)-level, n_threads, error);
     return comm ? heed_comm_agree(comm, error) : error->status;

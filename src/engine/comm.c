@@ -186,6 +186,8 @@ heed_status heed_comm_open(heed_comm **comm, heed_error *error) {
         if (!engine->counts || !engine->displacements)
             heed_fail(&local, HEED_MEMORY, "communication: out of memory");
         status = heed_comm_agree(*comm, &local);
+        if (!status)
+            status = heedi_comm_count_cores(*comm, &local);
         if (status && error && !error->status)
             *error = local;
     }

@@ -7,7 +7,7 @@
 
 #include <omp.h>
 
-#include "heed/comm.h"
+#include "engine/comm_engine.h"
 
 /* The lowest-numbered processor on the same core. */
 static int core_of(int cpu) {
@@ -48,7 +48,7 @@ static double share_of(const heed_comm *comm, const cpu_set_t *sets) {
     return share;
 }
 
-heed_status heed_comm_cores(heed_comm *comm, double *cores, heed_error *error) {
+heed_status heedi_comm_count_cores(heed_comm *comm, heed_error *error) {
     const size_t n_ranks = (size_t)comm->size;
     cpu_set_t *sets = calloc(n_ranks, sizeof *sets);
     size_t *counts = calloc(2 * n_ranks, sizeof *counts);
@@ -65,7 +65,7 @@ heed_status heed_comm_cores(heed_comm *comm, double *cores, heed_error *error) {
         status = heed_comm_allgather(comm, &sets[comm->rank], sets, counts, counts + n_ranks, &failed);
     }
     if (status == HEED_OK)
-        *cores = share_of(comm, sets);
+        comm->cores = share_of(comm, sets);
     else
         *error = failed;
     free(sets);

@@ -33,4 +33,7 @@ heed_status heedi_comm_check(int code, const char *call, heed_error *error);
  * shares this rank's node. Collective over world. */
 heed_status heedi_comm_arrange(heed_comm *comm, MPI_Comm world, MPI_Comm node, heed_error *error);
 
+/* Fills comm->cores. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+heed_status heedi_comm_count_cores(heed_comm *comm, heed_error *error);
+
 #endif

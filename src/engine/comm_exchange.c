@@ -34,6 +34,16 @@ static bool grow(struct heedi_exchange *exchange, size_t n_requests) {
     return true;
 }
 
+static void put_back(struct heedi_comm *engine, struct heedi_exchange *exchange) {
+    exchange->next = engine->free_exchanges;
+    engine->free_exchanges = exchange;
+}
+
+/* One to each rank and one from it, as long as no block is longer than a message. */
+static size_t usual_requests(const heed_comm *comm) {
+    return 2 * (size_t)comm->size;
+}
+
 /* usual: room that is made at least, so that exchanges of different kinds can take each other's place. */
 static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_requests, size_t usual) {
     struct heedi_exchange *exchange = engine->free_exchanges;
@@ -45,17 +55,28 @@ static struct heedi_exchange *take_exchange(struct heedi_comm *engine, size_t n_
         return NULL;
     exchange->n_requests = 0;
     if (n_requests > (size_t)exchange->capacity && !grow(exchange, n_requests > usual ? n_requests : usual)) {
-        exchange->next = engine->free_exchanges;
-        engine->free_exchanges = exchange;
+        put_back(engine, exchange);
         return NULL;
     }
     return exchange;
 }
 
-static void give_back(struct heedi_comm *engine, heed_exchange *exchange) {
-    exchange->engine->next = engine->free_exchanges;
-    engine->free_exchanges = exchange->engine;
-    exchange->engine = NULL;
+heed_status heed_exchange_reserve(heed_comm *comm, size_t n, heed_error *error) {
+    struct heedi_exchange *taken = NULL, *next; /* one after the other, else they would all be the same */
+    const size_t usual = usual_requests(comm);
+    size_t i = 0;
+    for (; i < n; i++) {
+        struct heedi_exchange *one = take_exchange(comm->engine, usual, usual);
+        if (!one)
+            break;
+        one->next = taken;
+        taken = one;
+    }
+    for (; taken; taken = next) {
+        next = taken->next;
+        put_back(comm->engine, taken);
+    }
+    return i == n ? HEED_OK : heed_fail(error, HEED_MEMORY, "communication: no memory for %zu exchanges", n);
 }
 
 /* Starts one block's messages with a peer. Exactly one of send and receive is given. */
@@ -90,7 +111,7 @@ heed_status heed_exchange_start(heed_comm *comm, heed_exchange *exchange, const 
     for (int r = 0; r < size; r++)
         if (r != me)
             n_requests += parts_of(send_bytes[r]) + parts_of(receive_bytes[r]);
-    exchange->engine = take_exchange(engine, n_requests, 2 * (size_t)size);
+    exchange->engine = take_exchange(engine, n_requests, usual_requests(comm));
     if (!exchange->engine)
         return heed_fail(error, HEED_MEMORY, "communication: no memory for %zu messages", n_requests);
     heed_status status = HEED_OK;
@@ -133,7 +154,8 @@ heed_status heed_exchange_wait(heed_comm *comm, heed_exchange *exchange, heed_er
     struct heedi_exchange *engine = exchange->engine;
     const int code = MPI_Waitall(engine->n_requests, engine->requests, engine->statuses);
     const heed_status status = heedi_comm_check(first_failure(engine, code), "MPI_Waitall", error);
-    give_back(comm->engine, exchange);
+    put_back(comm->engine, engine);
+    exchange->engine = NULL;
     return status;
 }
 

@@ -26,6 +26,7 @@ static heed_comm *allocate(const heed_comm *whole) {
         engine->displacements = displacements;
         part->engine = engine;
         memcpy(part->host, whole->host, sizeof part->host);
+        part->cores = whole->cores;
         return part;
     }
     free(part);

@@ -12,7 +12,8 @@ static heed_status write_attribute(heed_store *store, const char *object, const 
                                    hid_t in_memory, const void *value, heed_error *error) {
     heed_status status = HEED_OK;
     const hid_t space = H5Screate(H5S_SCALAR), owner = heedi_store_object(store, object);
-    const hid_t attribute = H5Acreate2(owner, key, on_disk, space, H5P_DEFAULT, H5P_DEFAULT);
+    const hid_t attribute =
+        owner < 0 ? H5I_INVALID_HID : H5Acreate2(owner, key, on_disk, space, H5P_DEFAULT, H5P_DEFAULT);
     if (attribute < 0 || H5Awrite(attribute, in_memory, value) < 0 || store->disk.error) {
         char doing[128];
         snprintf(doing, sizeof doing, "attribute %s cannot be written", key);

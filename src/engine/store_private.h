@@ -51,6 +51,7 @@ typedef struct heedi_place { /* where the rows of an array that is stored in one
 typedef struct heedi_open { /* an array or a group that is open in HDF5 */
     char name[HEEDI_MAX_NAME];
     hid_t id;
+    uint64_t used; /* when it was asked for last, in askings */
 } heedi_open;
 
 struct heed_store {
@@ -61,7 +62,8 @@ struct heed_store {
     char digest[2 * HEEDI_DIGEST_BYTES + 1];
     size_t n_places;
     heedi_place place[HEEDI_MAX_PLACES];
-    size_t n_opened; /* so far; the last HEEDI_MAX_OPEN are still open: to open one costs as much as to write little */
+    size_t n_open; /* those used last stay open: to open one costs as much as to write little */
+    uint64_t n_asked;
     heedi_open open[HEEDI_MAX_OPEN];
 };
 
@@ -82,8 +84,8 @@ hid_t heedi_string_type(size_t bytes); /* to be closed */
 
 /* --- store_open.c, of a file that is written; to be called between enter and leave -------------------------------- */
 
-/* The array or group of this name, which stays open until many others were or the file is closed: do not close it.
- * Negative on failure. */
+/* The array or group of this name, which stays open until HEEDI_MAX_OPEN others were asked for or the file is closed:
+ * do not close it. Negative on failure. */
 hid_t heedi_store_object(heed_store *store, const char *name);
 
 /* Hands over an object that is open. false: HDF5's error stack or disk.error says why. */

@@ -1,4 +1,5 @@
-/* Writing arrays and attributes. Nothing carries a time of day, so that equal contents make equal files. */
+/* Writing arrays and attributes. Nothing carries a time of day, so that equal contents make equal files, within
+ * one build: what is deflated depends on the library. */
 #include <hdf5.h>
 #include <hdf5_hl.h>
 

@@ -182,11 +182,6 @@ static heed_status train_group(heed_comm *part, int group, int n_groups, const h
 
 static heed_status train_all(heed_comm *comm, const heed_config *config, const heed_controls *c, size_t vocab,
                              heed_error *error) {
-    heed_config shared = *config;
-    double cores; /* of a rank beside all others; a run by itself would take those of its neighbours too */
-    if (heed_comm_cores(comm, &cores, error) != HEED_OK)
-        return error->status;
-    shared.train.threads = heed_threads(config->train.threads, cores);
     const int n_groups = count_groups(comm, config, c->n_variants * c->n_seeds);
     const int n_grains = (int)(config->train.batch / config->train.grain);
     const int size = comm->size / n_groups < n_grains ? comm->size / n_groups : n_grains;
@@ -197,7 +192,7 @@ static heed_status train_all(heed_comm *comm, const heed_config *config, const h
     if (status != HEED_OK)
         return status;
     if (part)
-        train_group(part, group, n_groups, &shared, c, vocab, &failed);
+        train_group(part, group, n_groups, config, c, vocab, &failed);
     heed_comm_close(part);
     status = heed_comm_agree(comm, &failed);
     heed_log_setup(comm->rank, HEED_INFO);

@@ -177,6 +177,13 @@ static heed_status join_rounds(heed_gradsync *sync, heed_error *error) {
     return status;
 }
 
+/* All that can be under way at once: parameters have arrived before the next sums leave. */
+static void reserve_exchanges(heed_gradsync *sync, heed_error *failed) {
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
+        if (sync->plan.round[r].size > 1)
+            heed_exchange_reserve(sync->members[r], sync->plan.n_buckets * sync->plan.round[r].n_waves, failed);
+}
+
 heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const heed_params *params,
                                  const heed_config *config, size_t bucket_blocks, heed_error *error) {
     *sync = NULL;
@@ -202,6 +209,7 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
     if (status == HEED_OK)
         status = join_rounds(s, &failed);
     if (status == HEED_OK) {
+        reserve_exchanges(s, &failed);
         heedi_return_init(&s->back, comm, s->members, &s->plan, &failed);
         status = heed_comm_agree(comm, &failed);
     }
@@ -251,12 +259,12 @@ heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *
         view->memory.gradients = heed_gradient_planned_bytes(params, plan.first_grain, plan.own_grains, n_grains);
         for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
             const heedi_round *round = &plan.round[r];
+            const size_t members = (size_t)round->size, sharers = r == HEEDI_FAR ? (size_t)size : members;
+            view->returned_bytes[r] = params->n_elements * sizeof(real) / sharers * (members - 1);
             for (size_t b = 0; b < plan.n_buckets; b++) {
                 const heedi_cut *cut = &plan.buckets[b].cut[r];
-                for (int m = 0; m < round->size; m++) {
+                for (int m = 0; m < round->size; m++)
                     view->sent_bytes[r] += round->own_partials * cut->bytes[m];
-                    view->returned_bytes[r] += plan.buckets[b].tied ? 0 : cut->return_bytes[m];
-                }
                 view->n_added +=
                     (round->n_leaves - (r == HEEDI_NEAR ? plan.round[HEEDI_FAR].own_partials : 1)) * cut->own_count;
             }

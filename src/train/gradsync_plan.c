@@ -74,7 +74,7 @@ static size_t shard_of(const heedi_plan *plan, int rank) {
     return (size_t)place * (size_t)n_nodes + (size_t)node;
 }
 
-/* Fills a cut whose members' parts lie at shard_offset and shard_bytes of `ranks` of them, the first of member 0. */
+/* Fills a cut: member m's part is the elements from first[m] to end[m] of the bucket. */
 static void cut_round(heedi_round *round, heedi_cut *cut, const size_t *first, const size_t *end, size_t **numbers) {
     const size_t size = (size_t)round->size, start = first[0];
     cut->bytes = take(numbers, size), cut->offset = take(numbers, size);

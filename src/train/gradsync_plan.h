@@ -81,7 +81,7 @@ int heedi_plan_near(int size, int ranks_per_node);
 /* Whether parameters return while the next step begins (gradsync_return.c). */
 bool heedi_plan_returns_ahead(int size, int n_nodes, int per_node);
 
-/* per_node: ranks on every node where sums are to meet in two rounds, else 1; it divides comm's size. bucket_blocks 0:
+/* per_node: ranks on every node where sums are to meet in two rounds, else 1; it divides size. bucket_blocks 0:
  * by the model's size. Errors: HEED_MEMORY. Ownership: heedi_plan_reset. Not collective. */
 heed_status heedi_plan_init(heedi_plan *plan, int rank, int size, int per_node, const heed_params *params,
                             size_t n_grains, size_t bucket_blocks, heed_error *error);

@@ -1,5 +1,5 @@
-/* The sums' way back: shards go far, to the ranks that have the same place on other nodes, and then each rank has a
- * piece that it gives to those of its own node. So every parameter comes into a node once. An exchange in which every
+/* The parameters' way back: shards go far, to the ranks that have the same place on other nodes, and then each rank has
+ * a piece that it gives to those of its own node. So every parameter comes into a node once. An exchange in which every
  * rank sends its shard to every other moves the bytes of a ring.
  *
  * Nodes with different numbers of ranks have no such places. There MPI's own collective, which crosses between nodes

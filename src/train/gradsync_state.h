@@ -9,7 +9,7 @@
 
 struct heed_gradsync {
     heed_comm *comm;
-    heed_comm *members[HEEDI_N_ROUNDS]; /* who meets in a round; NULL where nothing moves */
+    heed_comm *members[HEEDI_N_ROUNDS]; /* who meets in a round; near: NULL where there is none */
     const heed_config *config;
     const heed_params *params;
     heed_gradient *gradient;

@@ -5,10 +5,8 @@
 #include "train/run.h"
 
 heed_status heedi_threads_choose(heedi_run *run, heed_error *error) {
-    double cores = 0;
-    const heed_status status = heed_comm_cores(run->comm, &cores, error);
-    if (status != HEED_OK)
-        return status;
+    (void)error; /* the other parts of a start may fail */
+    const double cores = run->comm->cores;
     run->n_threads = heed_threads(run->config->train.threads, cores);
     if (run->comm->rank == 0 && cores > 0 && run->n_threads > cores + 0.5)
         heed_say(HEED_WARNING, "%d thread%s a rank, but only %.3g cores a rank: expect it to be slow", run->n_threads,

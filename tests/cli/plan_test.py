@@ -47,8 +47,7 @@ class Plan(Case):
             self.expect_success(result)
         back = {name: plans[name]["step"]["parameters_back"] for name in plans}
         elements = plans["none"]["memory_bytes"]["parameters"] / 4
-        whole = elements * 4 * 3 / 4 / 1e9
-        self.assertAlmostEqual(back["slow"], whole, delta=0.05 * whole)  # rank 0's shards: whole blocks, rounded down
+        self.assertAlmostEqual(back["slow"], elements * 4 * 3 / 4 / 1e9, delta=1e-6)
         self.assertAlmostEqual(back["slower"], 2 * back["slow"], delta=1e-6)
         self.assertLess(back["none"], 1e-6)
         self.assertAlmostEqual(back["late"] / 300e-6, round(back["late"] / 300e-6), delta=0.01)  # three others a bucket

@@ -124,21 +124,21 @@ static void rows_in_pieces(void **state) {
 /* Noise does not shrink when it is deflated; it is stored as it is. */
 static void chunks_that_do_not_shrink(void **state) {
     (void)state;
-    const size_t n = (size_t)3 << 20;
-    uint8_t *noise = malloc(n), *found = malloc(n);
+    const size_t n = (size_t)3 << 18, bytes = n * sizeof(int32_t);
+    int32_t *noise = malloc(bytes), *found = malloc(bytes);
     uint64_t x = 88172645463325252u; /* Marsaglia's xorshift */
     for (size_t i = 0; i < n; i++) {
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        noise[i] = (uint8_t)(x >> 32);
+        noise[i] = (int32_t)(x >> 32);
     }
     heed_store *store;
     OK(heed_store_create(&store, "noise.h5", &error));
-    OK(heed_store_write(store, "noise", HEED_TYPE_UINT8, 1, &n, noise, true, &error));
+    OK(heed_store_write(store, "noise", HEED_TYPE_INT32, 1, &n, noise, true, &error));
     OK(heed_store_seal(store, &error));
     OK(heed_store_open(&store, "noise.h5", true, &error));
-    OK(heed_store_read(store, "noise", HEED_TYPE_UINT8, 1, &n, found, &error));
-    assert_memory_equal(found, noise, n);
-    assert_in_range(heed_store_bytes(store), n, n + n / 100);
+    OK(heed_store_read(store, "noise", HEED_TYPE_INT32, 1, &n, found, &error));
+    assert_memory_equal(found, noise, bytes);
+    assert_in_range(heed_store_bytes(store), bytes, bytes + bytes / 100);
     heed_store_close(store);
     free(found);
     free(noise);
@@ -147,7 +147,7 @@ static void chunks_that_do_not_shrink(void **state) {
 /* Many more arrays than stay open while a file is written, in turns, each with an attribute. */
 static void arrays_in_turns(void **state) {
     (void)state;
-    enum { ARRAYS = 50, ROWS = 3 };
+    enum { ARRAYS = 50, ROWS = 3, STAY_OPEN = 16 };
     const size_t n = ROWS;
     char name[32], key[32];
     heed_store *store;
@@ -156,6 +156,10 @@ static void arrays_in_turns(void **state) {
         snprintf(name, sizeof name, "/group/array-%d", a);
         OK(heed_store_reserve(store, name, HEED_TYPE_INT32, 1, &n, a % 2 == 0, &error));
     }
+    OK(heed_store_make_scale(store, "/group/array-0", "row", &error)); /* closed long ago */
+    snprintf(name, sizeof name, "/group/array-%d", ARRAYS - STAY_OPEN + 1);
+    OK(heed_store_attach_scale(store, name, 0, "/group/array-0", &error));
+    OK(heed_store_attach_scale(store, name, 0, "/group/array-1", &error)); /* opened while the other is the oldest */
     for (int row = 0; row < ROWS; row++)
         for (int a = 0; a < ARRAYS; a++) {
             const int32_t value = 1000 * row + a;

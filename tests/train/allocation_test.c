@@ -196,6 +196,10 @@ int main(void) {
         fprintf(stderr, "%s\n", error.message);
         return 1;
     }
+    if (comm->size == 4) { /* as on two nodes: sums meet in two rounds */
+        comm->node = comm->rank / 2, comm->n_nodes = 2;
+        comm->local_rank = comm->rank % 2, comm->local_size = 2;
+    }
     heed_log_setup(comm->rank, HEED_WARNING);
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_allocated_between_steps),
                                        cmocka_unit_test(nor_with_an_encoder)};
