@@ -91,7 +91,6 @@ static sums add_up(const plan *p) {
     const heedi_memory *m = &f->memory;
     const int64_t every = p->config.checkpoint.every, steps = p->config.train.steps;
     const double written = every > 0 ? ceil((double)steps / (double)every) : 1;
-    const double nodes = ceil((double)f->n_ranks / (double)f->ranks_per_node);
     const heed_gradsync_view *x = &f->exchange;
     sums s = {.rank_bytes = (double)(f->base_bytes + f->peak_bytes + m->parameters + m->activations +
                                      m->exchange.gradients + m->exchange.moments + m->exchange.buffers),
@@ -100,7 +99,7 @@ static sums add_up(const plan *p) {
               .run_seconds = f->seconds * (double)steps,
               .efficiency = f->compute_seconds / f->seconds};
     s.first_bytes = s.rank_bytes + (double)f->snapshot_bytes;
-    s.node_hours = nodes * s.run_seconds / 3600;
+    s.node_hours = x->n_nodes * s.run_seconds / 3600;
     /* the newest ones, the best, and the one that is being written */
     s.disk_bytes = (double)p->disk.checkpoint_bytes * fmin(written, (double)p->config.checkpoint.keep + 2);
     return s;

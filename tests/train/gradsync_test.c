@@ -15,6 +15,7 @@
 
 #include "heed/gradsync.h"
 #include "heed/optimizer.h"
+#include "pretend.h"
 
 enum { MOST_GRAINS = 13, N_TENSORS = 7, EMPTY_GRAIN = 2 };
 
@@ -274,17 +275,10 @@ static void a_failed_rank_holds_nobody_up(void **state) {
 }
 
 /* Several nodes with as many ranks on each: sums meet in two rounds. And nodes that differ: in one. */
-static void pretend(int per_node) {
-    comm->n_nodes = (comm->size + per_node - 1) / per_node;
-    comm->node = comm->rank / per_node;
-    comm->local_rank = comm->rank % per_node;
-    comm->local_size = comm->node + 1 < comm->n_nodes ? per_node : comm->size - per_node * (comm->n_nodes - 1);
-}
-
 static void on_nodes_of_several_ranks(void **state) {
     const heed_comm as_it_is = *comm;
     for (int per_node = 1; per_node < comm->size; per_node++) {
-        pretend(per_node);
+        pretend_nodes(comm, per_node);
         every_number_of_grains(state);
         sizes_of_buckets(state);
         a_failed_rank_holds_nobody_up(state);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "heed/metrics.h"
+#include "pretend.h"
 #include "small_run.h"
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
@@ -372,10 +373,8 @@ int main(void) {
         return 1;
     }
     heed_log_setup(comm->rank + 1, HEED_ERROR);
-    if (comm->size == 4) { /* as on two nodes: what is summed is then a node's, but the rank is still named */
-        comm->node = comm->rank / 2, comm->n_nodes = 2;
-        comm->local_rank = comm->rank % 2, comm->local_size = 2;
-    }
+    if (comm->size == 4) /* what is summed is then a node's, but the rank is still named */
+        pretend_nodes(comm, 2);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gradient_is_named), cmocka_unit_test(skipped),
         cmocka_unit_test(rolled_back),         cmocka_unit_test(diverged),
