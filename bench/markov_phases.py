@@ -88,31 +88,37 @@ def forward(p, tokens, layers, heads):
     return log_softmax(norm(x, p["norm.gain"], p["norm.bias"]) @ p["output.weight"].T)
 
 
+def phases(run, n_sequences):
+    """-> the nearest predictors in their order, with the step of each one's first checkpoint; prints every checkpoint's distances."""
+    config = configparser.ConfigParser()
+    config.read(f"{run}/config.ini")
+    model, data = config["model"], config["data"]
+    assert data["task"] == "markov" and model["positions"] == "rotary" and model["bias"] == "yes" and model["tied"] == "no", run
+    x, nearest = None, []
+    for path in sorted(glob.glob(f"{run}/checkpoints/step-*.h5")):
+        with h5py.File(path, "r") as file:
+            p = {name: file["params"][name][()].astype(float) for name in file["params"]}
+        if x is None:
+            n_symbols = len(p["output.weight"])
+            x = chains(n_sequences, int(model["time"]), n_symbols, 20241)
+            known = predictors(x, n_symbols)
+        log_model = forward(p, x, int(model["layers"]), int(model["heads"]))
+        kl = {name: (q * (numpy.log(q) - log_model)).sum(-1).mean() for name, q in known.items()}
+        step, best = int(path[-11:-3]), min(kl, key=kl.get)
+        print(f"{run} step {step:6d}", *(f"{name} {value:.4f}" for name, value in kl.items()), f"nearest {best}")
+        if not nearest or nearest[-1][0] != best:
+            nearest.append((best, step))
+    print(f"{run}: nearest", ", ".join(f"{name} from step {step}" for name, step in nearest))
+    return nearest
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="+")
     parser.add_argument("--sequences", type=int, default=200)
     arguments = parser.parse_args()
     for run in arguments.run:
-        config = configparser.ConfigParser()
-        config.read(f"{run}/config.ini")
-        model, data = config["model"], config["data"]
-        assert data["task"] == "markov" and model["positions"] == "rotary" and model["bias"] == "yes" and model["tied"] == "no", run
-        x, nearest, start = None, [], None
-        for path in sorted(glob.glob(f"{run}/checkpoints/step-*.h5")):
-            with h5py.File(path, "r") as file:
-                p = {name: file["params"][name][()].astype(float) for name in file["params"]}
-            if x is None:
-                n_symbols = len(p["output.weight"])
-                x = chains(arguments.sequences, int(model["time"]), n_symbols, 20241)
-                known = predictors(x, n_symbols)
-            log_model = forward(p, x, int(model["layers"]), int(model["heads"]))
-            kl = {name: (q * (numpy.log(q) - log_model)).sum(-1).mean() for name, q in known.items()}
-            step, best = int(path[-11:-3]), min(kl, key=kl.get)
-            print(f"{run} step {step:6d}", *(f"{name} {value:.4f}" for name, value in kl.items()), f"nearest {best}")
-            if not nearest or nearest[-1][0] != best:
-                nearest.append((best, step))
-        print(f"{run}: nearest", ", ".join(f"{name} from step {step}" for name, step in nearest))
+        phases(run, arguments.sequences)
 
 
 if __name__ == "__main__":

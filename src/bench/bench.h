@@ -59,18 +59,15 @@ heed_status heedi_measure_machine(heed_comm *comm, heedi_machine *machine, heed_
 /* Seconds of an exchange of `bytes` between all ranks and their return, the median of some. Collective. */
 heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *seconds, heed_error *error);
 
-/* What a step waits for its exchanges beside passes of `forward` and `backward` seconds: n_buckets of bucket_bytes, MPI
- * having its turn n_pieces times a pass. Medians, of which the mean over ranks. Errors: HEED_MEMORY, HEED_PEER.
- * Collective. */
-typedef struct heedi_overlap {
-    double out_seconds, back_seconds; /* for gradients on their way out; for parameters on their way back */
-    double sums_seconds;              /* losses and norms to all, which nothing hides */
-} heedi_overlap;
-heed_status heedi_measure_overlap(heed_comm *comm, size_t bucket_bytes, size_t n_buckets, size_t n_pieces,
-                                  double forward, double backward, heedi_overlap *overlap, heed_error *error);
-
-/* Seconds of those last two sums by themselves, for gradients of `bytes`. Errors and collectivity as above. */
-heed_status heedi_measure_sums(heed_comm *comm, size_t bytes, double *seconds, heed_error *error);
+/* What a step of `params` waits for its exchanges, rehearsed beside passes of products that take forward_time and
+ * backward_time: medians, of which the mean over ranks. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+typedef struct heedi_rehearsal {
+    double out, back;             /* gradients out, their sums and norm; parameters back: what work does not hide */
+    double out_alone, back_alone; /* the same with nothing to hide behind */
+    double sums, update;          /* the loss to all; the optimizer, and parameters setting out */
+} heedi_rehearsal;
+heed_status heedi_rehearse(heed_comm *comm, const heed_config *config, const heed_params *params, double forward_time,
+                           double backward_time, heedi_rehearsal *found, heed_error *error);
 
 /* The middle one, or the greater one of the two in the middle, of n > 0. Puts them into order. */
 double heedi_median(double *values, size_t n);

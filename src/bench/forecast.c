@@ -5,8 +5,8 @@
  * sends to every other one in each bucket, and the ranks of a node share its link; in the near one bytes move as memory
  * lets them. Gradients leave while backward runs, all but those of the last bucket. Parameters return while the next
  * forward pass runs, all but those of the first bucket; nodes with different numbers of ranks wait for them
- * (train/gradsync_return.c). Two sums go to all ranks, along a tree of nodes. Where this very run has as many ranks as
- * the plan, its own exchanges are measured instead, and how much of them other work hides (exchange.c). */
+ * (train/gradsync_return.c). Two sums go to all ranks, along a tree of nodes. Without a network this very run has as
+ * many ranks as the plan, and its communication is rehearsed (rehearsal.c). */
 #include <math.h>
 #include <unistd.h>
 
@@ -50,51 +50,27 @@ static double covered(double seconds, double pass, size_t n_buckets) {
     return fmin(seconds, pass) * (double)(n_buckets - 1) / (double)n_buckets;
 }
 
-/* Adds a round's seconds of all gradients' way out and all parameters' way back, as this run does it: of buckets of
- * `bytes` among the ranks of comm. */
-static heed_status measure_round(heed_comm *comm, size_t bytes, const heed_params *params,
-                                 const heedi_layer_times *layers, heedi_forecast *f, heed_error *error) {
-    const size_t n_buckets = f->exchange.n_buckets;
-    heedi_overlap overlap;
-    double both = 0;
-    heed_status status = heedi_measure_exchange(comm, bytes, &both, error);
-    if (status == HEED_OK)
-        status = heedi_measure_overlap(comm, bytes, n_buckets, params->n_tensors, layers->forward, layers->backward,
-                                       &overlap, error);
+static heed_status rehearse(heed_comm *comm, const heed_config *config, const heed_params *params,
+                            const heedi_layer_times *layers, heedi_forecast *f, heed_error *error) {
+    heedi_rehearsal found;
+    const heed_status status = heedi_rehearse(comm, config, params, layers->forward, layers->backward, &found, error);
     if (status != HEED_OK)
         return status;
-    const double one_way = 0.5 * both * (double)n_buckets;
-    const double out = fmax(one_way, overlap.out_seconds), back = fmax(one_way, overlap.back_seconds);
-    f->out_seconds += out;
-    f->out_hidden_seconds += out - overlap.out_seconds;
-    f->back_seconds += f->exchange.returns_ahead ? back : one_way;
-    f->back_hidden_seconds += f->exchange.returns_ahead ? back - overlap.back_seconds : 0;
-    f->sums_seconds = overlap.sums_seconds;
+    f->out_seconds = fmax(found.out, found.out_alone);
+    f->out_hidden_seconds = f->out_seconds - found.out;
+    f->back_seconds = fmax(found.back, found.back_alone);
+    f->back_hidden_seconds = f->back_seconds - found.back;
+    f->sums_seconds = found.sums;
+    f->compute_seconds += found.update;
     return HEED_OK;
 }
 
-static heed_status measure_network(heed_comm *comm, const heed_params *params, const heedi_layer_times *layers,
-                                   heedi_forecast *f, heed_error *error) {
-    const size_t bytes = params->n_gradient * sizeof(real) / f->exchange.n_buckets;
-    const int near = f->exchange.near_ranks;
-    if (near == 1)
-        return measure_round(comm, bytes, params, layers, f, error);
-    heed_comm *members[2] = {NULL};
-    heed_status status = heed_comm_split(comm, comm->rank / near, &members[0], error);
-    if (status == HEED_OK)
-        status = heed_comm_split(comm, comm->rank % near, &members[1], error);
-    for (int r = 0; r < 2 && status == HEED_OK; r++) {
-        heed_error failed = HEED_ERROR_INIT; /* the other node's ranks have not seen what failed on this one */
-        measure_round(members[r], r == 0 ? bytes : bytes / (size_t)near, params, layers, f, &failed);
-        status = heed_comm_agree(comm, &failed);
-        if (status != HEED_OK)
-            *error = failed;
-    }
-    if (status == HEED_OK) /* these go over all ranks at once */
-        status = heedi_measure_sums(comm, bytes * f->exchange.n_buckets, &f->sums_seconds, error);
-    for (int r = 0; r < 2; r++)
-        heed_comm_close(members[r]);
-    return status;
+/* Sums over ranks, norm and update of this rank's shards, from what a number takes. */
+static double update_seconds(const heed_config *config, const heed_gradsync_view *view,
+                             const heedi_layer_times *layers) {
+    const double own = (double)view->own_elements;
+    const double added = (double)view->n_added + (config->model.tied ? own : 0);
+    return own * layers->update + (added + 0.5 * own) * layers->move;
 }
 
 static void model_network(const heedi_network *network, const heedi_layer_times *layers, heedi_forecast *f) {
@@ -144,17 +120,16 @@ heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size
     if (status == HEED_OK)
         status = heedi_measure_layers(comm, config, params, most_sequences(config, f->n_ranks), &layers, error);
     if (status == HEED_OK) {
-        const double own = (double)f->exchange.own_elements;
-        const double added = (double)f->exchange.n_added + (config->model.tied ? own : 0);
-        f->compute_seconds = layers.forward * (1 + again_share(config)) + layers.classifier + layers.backward +
-                             own * layers.update + (added + 0.5 * own) * layers.move;
+        f->compute_seconds = layers.forward * (1 + again_share(config)) + layers.classifier + layers.backward;
         f->n_parameters = (double)params->n_parameters;
         f->flops_per_token = heed_flops_per_token(config, params);
         f->tokens = (double)(config->train.batch * config->model.time);
+        if (f->n_ranks > 1 && !network)
+            status = rehearse(comm, config, params, &layers, f, error);
+        else
+            f->compute_seconds += update_seconds(config, &f->exchange, &layers);
         if (f->n_ranks > 1 && network)
             model_network(network, &layers, f);
-        else if (f->n_ranks > 1)
-            status = measure_network(comm, params, &layers, f, error);
         f->seconds = f->compute_seconds + f->out_seconds - f->out_hidden_seconds + f->back_seconds -
                      f->back_hidden_seconds + f->sums_seconds;
     }

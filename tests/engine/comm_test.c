@@ -34,6 +34,22 @@ static void ranks_are_placed_by_node(void **state) {
     assert_null(strpbrk(heed_comm_library(), "\n\t"));
 }
 
+/* As Open MPI itself tells; other libraries have nothing of the kind. */
+static void a_rank_that_waits_gives_way(void **state) {
+    (void)state;
+    if (!strstr(heed_comm_library(), "Open MPI"))
+        skip();
+    int level, index, count, gives_way = 0;
+    MPI_T_cvar_handle variable;
+    assert_int_equal(MPI_T_init_thread(MPI_THREAD_SINGLE, &level), MPI_SUCCESS);
+    assert_int_equal(MPI_T_cvar_get_index("mpi_yield_when_idle", &index), MPI_SUCCESS);
+    assert_int_equal(MPI_T_cvar_handle_alloc(index, NULL, &variable, &count), MPI_SUCCESS);
+    assert_int_equal(MPI_T_cvar_read(variable, &gives_way), MPI_SUCCESS);
+    assert_true(gives_way);
+    MPI_T_cvar_handle_free(&variable);
+    MPI_T_finalize();
+}
+
 /* Two pretended nodes, ranks dealt to them in turn as some launchers do: neighbours must end up together. */
 static void ranks_of_a_node_become_neighbours(void **state) {
     (void)state;
@@ -278,6 +294,7 @@ int main(void) {
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_placed_by_node),
+        cmocka_unit_test(a_rank_that_waits_gives_way),
         cmocka_unit_test(ranks_of_a_node_become_neighbours),
         cmocka_unit_test(the_lowest_failing_rank_speaks_for_all),
         cmocka_unit_test(sums_and_maxima_cover_all_ranks),

@@ -1,0 +1,157 @@
+/* A step's communication without a step: the exchange that training uses, on gradients that nobody has computed,
+ * between pieces of products that take as long as the layers do. So it counts what processors do to move the bytes,
+ * what ranks wait when they share a core, and what the sums cost; what a pass takes longer than its products alone is
+ * what work does not hide. Passes follow each other as in training, without a barrier: a rank that is late in one of
+ * them is waited for in the next. */
+#include <math.h>
+
+#include "bench/bench.h"
+#include "heed/arena.h"
+#include "train/gradsync_state.h"
+
+enum { TIMES = 9, WARM_UP = 3, SIDE = 96 };
+
+/* A step's parts, and the moments between them. */
+enum { FORWARD, BACKWARD, SUMS, UPDATE, PARTS };
+
+typedef struct rehearsal {
+    heed_comm *comm;
+    const heed_params *params;
+    heed_gradsync *sync;
+    heed_arena arena;
+    real *a, *b, *c; /* (SIDE, SIDE) */
+    real *weights;
+    size_t forward, backward; /* products a tensor */
+} rehearsal;
+
+/* Which of the two a pass has. */
+typedef struct doing {
+    bool work, exchange;
+} doing;
+
+static heed_status open_rehearsal(rehearsal *r, const heed_config *config, heed_error *error) {
+    const size_t square = heed_aligned(SIDE * SIDE * sizeof(real));
+    const size_t weights = heed_aligned(r->params->n_elements * sizeof(real));
+    heed_error failed = HEED_ERROR_INIT;
+    heed_arena_init(&r->arena, 3 * square + weights, "parameters to measure with", &failed);
+    if (heed_comm_agree(r->comm, &failed) != HEED_OK)
+        return *error = failed, failed.status;
+    r->a = heed_arena_take(&r->arena, square);
+    r->b = heed_arena_take(&r->arena, square);
+    r->c = heed_arena_take(&r->arena, square);
+    r->weights = heed_arena_take(&r->arena, weights);
+    return heed_gradsync_create(&r->sync, r->comm, r->params, config, 0, error);
+}
+
+static void close_rehearsal(rehearsal *r) {
+    heed_gradsync_destroy(r->sync);
+    heed_arena_reset(&r->arena);
+}
+
+static void work(const rehearsal *r, size_t products) {
+    for (size_t i = 0; i < products; i++)
+        heed_gemm(false, true, SIDE, SIDE, SIDE, 1, r->a, SIDE, r->b, SIDE, 0, r->c, SIDE);
+}
+
+/* Seconds of a product, as all ranks come to do them at the same time: the mean, of which that of all ranks. */
+static heed_status clock_product(const rehearsal *r, double *seconds, heed_error *error) {
+    size_t n = 0;
+    const heed_status status = heed_comm_barrier(r->comm, error);
+    const double start = heed_seconds();
+    for (; n < 16 || heed_seconds() - start < 0.1; n++)
+        work(r, 1);
+    *seconds = (heed_seconds() - start) / (double)n / r->comm->size;
+    return status == HEED_OK ? heed_comm_sum(r->comm, seconds, 1, error) : status;
+}
+
+/* Products a tensor that fill a pass of so many seconds. */
+static size_t products_of(const rehearsal *r, double pass, double product) {
+    const double n = pass / (product * (double)r->params->n_tensors);
+    return n > 1 ? (size_t)lround(n) : 1;
+}
+
+/* Every tensor's parameters are waited for before they are needed. */
+static void forward(const rehearsal *r, doing does) {
+    for (size_t i = 0; i < r->params->n_tensors; i++) {
+        if (does.exchange)
+            heed_gradsync_await(r->sync, r->params->tensors[i].offset + r->params->tensors[i].size);
+        work(r, does.work ? r->forward : 0);
+    }
+}
+
+/* Every tensor's gradient leaves when it is ready. */
+static void backward(const rehearsal *r, doing does) {
+    if (does.exchange)
+        heed_gradsync_begin(r->sync);
+    for (size_t i = r->params->n_tensors; i-- > 0;) {
+        work(r, does.work ? r->backward : 0);
+        if (does.exchange)
+            heedi_rounds_tensor_is_ready(r->sync, i);
+    }
+}
+
+/* A pass, and the time behind each of its parts. */
+static heed_status pass(const rehearsal *r, doing does, uint64_t step, double at[PARTS + 1], heed_error *error) {
+    heed_status status = HEED_OK;
+    double norm, loss = 0;
+    at[FORWARD] = heed_seconds();
+    forward(r, does);
+    at[BACKWARD] = heed_seconds();
+    backward(r, does);
+    if (does.exchange)
+        status = heed_gradsync_finish(r->sync, 1, &norm, error);
+    at[SUMS] = heed_seconds();
+    if (does.exchange && status == HEED_OK)
+        status = heed_comm_sum(r->comm, &loss, 1, error);
+    at[UPDATE] = heed_seconds();
+    if (does.exchange && status == HEED_OK)
+        status = heed_gradsync_update(r->sync, r->weights, 1, 0, step, error);
+    at[PARTS] = heed_seconds();
+    return status;
+}
+
+/* Medians of the parts' seconds; of those, the means over ranks. */
+static heed_status measure_passes(const rehearsal *r, doing does, double seconds[PARTS], heed_error *error) {
+    double times[PARTS][TIMES], at[PARTS + 1];
+    heed_status status = heed_comm_barrier(r->comm, error);
+    for (int i = -WARM_UP; i < TIMES && status == HEED_OK; i++) {
+        status = pass(r, does, (uint64_t)(WARM_UP + i), at, error);
+        for (int part = 0; part < PARTS && i >= 0; part++)
+            times[part][i] = at[part + 1] - at[part];
+    }
+    if (status != HEED_OK)
+        return status;
+    for (int part = 0; part < PARTS; part++)
+        seconds[part] = heedi_median(times[part], TIMES) / r->comm->size;
+    return heed_comm_sum(r->comm, seconds, PARTS, error);
+}
+
+static double beyond(double together, double alone) {
+    return together > alone ? together - alone : 0;
+}
+
+heed_status heedi_rehearse(heed_comm *comm, const heed_config *config, const heed_params *params, double forward_time,
+                           double backward_time, heedi_rehearsal *found, heed_error *error) {
+    rehearsal r = {.comm = comm, .params = params};
+    double alone[PARTS], bare[PARTS], together[PARTS], product = 1;
+    heed_status status = open_rehearsal(&r, config, error);
+    if (status == HEED_OK)
+        status = clock_product(&r, &product, error);
+    r.forward = products_of(&r, forward_time, product), r.backward = products_of(&r, backward_time, product);
+    if (status == HEED_OK)
+        status = measure_passes(&r, (doing){.work = true}, alone, error);
+    if (status == HEED_OK)
+        status = measure_passes(&r, (doing){.exchange = true}, bare, error);
+    if (status == HEED_OK)
+        status = measure_passes(&r, (doing){.work = true, .exchange = true}, together, error);
+    close_rehearsal(&r);
+    if (status != HEED_OK)
+        return status;
+    *found = (heedi_rehearsal){.back_alone = bare[FORWARD],
+                               .back = beyond(together[FORWARD], alone[FORWARD]),
+                               .out_alone = bare[BACKWARD],
+                               .out = beyond(together[BACKWARD], alone[BACKWARD]),
+                               .sums = together[SUMS],
+                               .update = together[UPDATE]};
+    return HEED_OK;
+}
