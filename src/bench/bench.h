@@ -24,15 +24,24 @@ extern const heedi_shape heedi_shapes[]; /* ended by one without a name */
 /* The shape of that name over the defaults; false when there is none. */
 bool heedi_shape_config(heed_config *config, const char *name);
 
-/* The vocabulary of the config's data, which is read for that: a text is learnt, a token store opened, a task made.
- * Errors: those of reading it. Ownership: heedi_vocabulary_reset, also after an error. Not collective. */
-typedef struct heedi_vocabulary {
+/* What of the data decides how large a model is and how much a step has to do. */
+typedef struct heedi_sizes {
+    size_t vocab, source_vocab; /* as heed_model_shape has them */
+    size_t rows, source_rows;   /* of a sequence: of pairs the mean; source_rows 0: there are no sources */
+    size_t most_source_rows;    /* of the longest source */
+} heedi_sizes;
+
+/* The config's data, read for that: a text or pairs are learnt, a token store opened, a task made. Errors: those of
+ * reading it; HEED_CONFIG where the model has another kind. Ownership: heedi_bench_data_reset, also after an error. Not
+ * collective. */
+typedef struct heedi_bench_data {
+    heedi_sizes sizes;
     heed_corpus *corpus;             /* NULL for a text */
     heed_tokenizer *learned;         /* of a text */
     const heed_tokenizer *tokenizer; /* either's */
-} heedi_vocabulary;
-heed_status heedi_vocabulary_open(heedi_vocabulary *data, const heed_config *config, heed_error *error);
-void heedi_vocabulary_reset(heedi_vocabulary *data);
+} heedi_bench_data;
+heed_status heedi_bench_data_open(heedi_bench_data *data, const heed_config *config, heed_error *error);
+void heedi_bench_data_reset(heedi_bench_data *data);
 
 /* A checkpoint of the config, written into a new folder inside `folder` and taken away again. Errors: as
  * heed_checkpoint_write. Not collective. */
@@ -40,7 +49,7 @@ typedef struct heedi_disk {
     size_t checkpoint_bytes;
     double checkpoint_seconds;
 } heedi_disk;
-heed_status heedi_measure_checkpoint(const heed_config *config, const heedi_vocabulary *data, const char *folder,
+heed_status heedi_measure_checkpoint(const heed_config *config, const heedi_bench_data *data, const char *folder,
                                      heedi_disk *disk, heed_error *error);
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
@@ -103,9 +112,9 @@ typedef struct heedi_steps {
     double peak_bytes; /* most memory that rank 0 ever had */
 } heedi_steps;
 
-/* Trains a fresh model on noise for n_steps and says how long they took. config is resolved. Errors: HEED_MEMORY,
- * HEED_CONFIG, HEED_PEER. Collective. */
-heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, size_t vocab, size_t n_steps,
+/* Trains a fresh model for n_steps on noise, or of an encoder-decoder on lists to copy, and says how long they took.
+ * config is resolved. Errors: HEED_MEMORY, HEED_CONFIG, HEED_PEER. Collective. */
+heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, const heedi_sizes *sizes, size_t n_steps,
                                 heedi_steps *steps, heed_error *error);
 
 #endif

@@ -9,11 +9,13 @@
 #include "heed/arena.h"
 #include "heed/checkpoint.h"
 #include "heed/optimizer.h"
+#include "heed/pairs.h"
 
 static heed_status write_and_look(const heed_config *config, const heed_checkpoint_arenas *arenas,
-                                  const heed_tokenizer *tokenizer, const char *folder, heedi_disk *disk,
+                                  const heedi_bench_data *data, const char *folder, heedi_disk *disk,
                                   heed_error *error) {
     heed_checkpoint_state state = {.valid_loss = 1, .best_loss = 1, .best_step = 1};
+    state.source_tokenizer = data->corpus ? heed_corpus_separate_sources(data->corpus) : NULL;
     memset(state.data_digest, '0', sizeof state.data_digest - 1);
     snprintf(state.kernel, sizeof state.kernel, "%s", heed_gemm_kernel());
     char place[HEED_PATH_MAX], path[HEED_PATH_MAX + 32];
@@ -25,7 +27,7 @@ static heed_status write_and_look(const heed_config *config, const heed_checkpoi
         heed_fail(error, HEED_MEMORY, "plan: out of memory");
     const double start = heed_seconds();
     struct stat there = {0};
-    if (error->status == HEED_OK && heed_checkpoint_write(place, &state, arenas, tokenizer, error) == HEED_OK &&
+    if (error->status == HEED_OK && heed_checkpoint_write(place, &state, arenas, data->tokenizer, error) == HEED_OK &&
         stat(path, &there) != 0)
         heed_fail(error, HEED_IO, "%s: %s", path, strerror(errno));
     *disk = (heedi_disk){(size_t)there.st_size, heed_seconds() - start};
@@ -35,11 +37,11 @@ static heed_status write_and_look(const heed_config *config, const heed_checkpoi
     return error->status;
 }
 
-heed_status heedi_measure_checkpoint(const heed_config *config, const heedi_vocabulary *data, const char *folder,
+heed_status heedi_measure_checkpoint(const heed_config *config, const heedi_bench_data *data, const char *folder,
                                      heedi_disk *disk, heed_error *error) {
     heed_params *params = NULL;
     heed_arena arena = {0};
-    if (heed_params_create(&params, config, heed_tokenizer_vocab(data->tokenizer), 0, error) == HEED_OK) {
+    if (heed_params_create(&params, config, data->sizes.vocab, data->sizes.source_vocab, error) == HEED_OK) {
         const size_t bytes = heed_aligned(params->n_elements * sizeof(real));
         const int n_moments = heed_optimizer_moments(config);
         if (heed_arena_init(&arena, (size_t)(1 + n_moments) * bytes, "a checkpoint", error) == HEED_OK) {
@@ -47,7 +49,7 @@ heed_status heedi_measure_checkpoint(const heed_config *config, const heedi_voca
                                                    .weights = heed_arena_take(&arena, bytes),
                                                    .m = n_moments > 0 ? heed_arena_take(&arena, bytes) : NULL,
                                                    .v = n_moments > 1 ? heed_arena_take(&arena, bytes) : NULL};
-            write_and_look(config, &arenas, data->tokenizer, folder, disk, error);
+            write_and_look(config, &arenas, data, folder, disk, error);
         }
         heed_arena_reset(&arena);
     }

@@ -32,15 +32,20 @@ static size_t most_sequences(const heed_config *config, int n_ranks) {
     return (n_grains + (size_t)n_ranks - 1) / (size_t)n_ranks * (size_t)config->train.grain;
 }
 
-static heed_status plan_memory(const heed_config *config, const heed_params *params, heedi_forecast *f, size_t vocab,
-                               heed_error *error) {
-    const size_t n_rows = most_sequences(config, f->n_ranks) * (size_t)config->model.time;
+static heed_status plan_memory(const heed_config *config, const heed_params *params, heedi_forecast *f,
+                               const heedi_sizes *sizes, heed_error *error) {
+    const size_t n_sequences = most_sequences(config, f->n_ranks);
     const size_t arena = params->n_elements * sizeof(real);
     f->memory = (heedi_memory){.parameters = arena, .exchange = f->exchange.memory};
     f->base_bytes = resident_bytes();
     f->peak_bytes = heed_gemm_peak_bytes();
     f->snapshot_bytes = (1 + (f->exchange.memory.moments > 0) * 2) * arena; /* rank 0 keeps one for checkpoints */
-    const heed_model_shape shape = {.vocab = vocab, .max_rows = n_rows, .training = true};
+    const heed_model_shape shape = {.vocab = sizes->vocab,
+                                    .source_vocab = sizes->source_vocab,
+                                    .max_rows = n_sequences * (size_t)config->model.time,
+                                    .max_source_rows = n_sequences * sizes->most_source_rows,
+                                    .max_sequences = n_sequences,
+                                    .training = true};
     return heed_model_activations(config, &shape, &f->memory.activations, error);
 }
 
@@ -106,24 +111,24 @@ static double again_share(const heed_config *config) {
     return 0;
 }
 
-heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size_t vocab, const heedi_network *network,
-                                heedi_forecast *f, heed_error *error) {
+heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, const heedi_sizes *sizes,
+                                const heedi_network *network, heedi_forecast *f, heed_error *error) {
     heed_params *params = NULL;
     heedi_layer_times layers;
     heed_error failed = HEED_ERROR_INIT;
-    if (heed_params_create(&params, config, vocab, 0, &failed) == HEED_OK &&
+    if (heed_params_create(&params, config, sizes->vocab, sizes->source_vocab, &failed) == HEED_OK &&
         heed_gradsync_outlook(config, params, f->n_ranks, f->ranks_per_node, &f->exchange, &failed) == HEED_OK)
-        plan_memory(config, params, f, vocab, &failed);
+        plan_memory(config, params, f, sizes, &failed);
     heed_status status = heed_comm_agree(comm, &failed);
     if (status != HEED_OK)
         *error = failed;
     if (status == HEED_OK)
-        status = heedi_measure_layers(comm, config, params, most_sequences(config, f->n_ranks), &layers, error);
+        status = heedi_measure_layers(comm, config, params, sizes, most_sequences(config, f->n_ranks), &layers, error);
     if (status == HEED_OK) {
         f->compute_seconds = layers.forward * (1 + again_share(config)) + layers.classifier + layers.backward;
         f->n_parameters = (double)params->n_parameters;
         f->flops_per_token = heed_flops_per_token(config, params);
-        f->tokens = (double)(config->train.batch * config->model.time);
+        f->tokens = (double)config->train.batch * (double)sizes->rows;
         if (f->n_ranks > 1 && !network)
             status = rehearse(comm, config, params, &layers, f, error);
         else

@@ -10,7 +10,7 @@ typedef struct heedi_network {
 
 typedef struct heedi_forecast {
     int n_ranks, ranks_per_node;                  /* asked */
-    double n_parameters, flops_per_token, tokens; /* tokens a step */
+    double n_parameters, flops_per_token, tokens; /* tokens a step: of targets */
     heed_gradsync_view exchange;                  /* of rank 0 */
     heedi_memory memory;                          /* bytes of a rank */
     size_t base_bytes, snapshot_bytes;            /* beside that: of the process; of rank 0 alone */
@@ -23,7 +23,7 @@ typedef struct heedi_forecast {
 /* Fills f for f->n_ranks ranks, f->ranks_per_node on a node. All ranks of comm measure layers at the same time, as
  * those of a node will: comm should have as many. network NULL: comm has n_ranks ranks, and its own messages are
  * measured. Errors: HEED_MEMORY, HEED_PEER. Collective. */
-heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, size_t vocab, const heedi_network *network,
-                                heedi_forecast *f, heed_error *error);
+heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, const heedi_sizes *sizes,
+                                const heedi_network *network, heedi_forecast *f, heed_error *error);
 
 #endif

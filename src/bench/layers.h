@@ -12,9 +12,10 @@ typedef struct heedi_layer_times {
     double update; /* a second for each parameter that is updated */
 } heedi_layer_times;
 
-/* For a rank with `n_sequences` of the config's sequences, in grains. All ranks measure at the same time; the slowest
- * counts. The config is of a decoder. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+/* For a rank with `n_sequences` of such sequences, in grains. All ranks measure at the same time; the slowest counts.
+ * Errors: HEED_MEMORY, HEED_PEER. Collective. */
 heed_status heedi_measure_layers(heed_comm *comm, const heed_config *config, const heed_params *params,
-                                 size_t n_sequences, heedi_layer_times *times, heed_error *error);
+                                 const heedi_sizes *sizes, size_t n_sequences, heedi_layer_times *times,
+                                 heed_error *error);
 
 #endif

@@ -1,11 +1,6 @@
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
-#include "heed/corpus.h"
-#include "heed/task.h"
 
 #define SHAPE(layers, heads, width, time, batch, vocab)                                                                \
     (const char *const[]) {                                                                                            \
@@ -32,53 +27,4 @@ bool heedi_shape_config(heed_config *config, const char *name) {
     for (const char *const *setting = shape->settings; *setting; setting++)
         HEED_CHECK(heed_config_override(config, *setting, &error) == HEED_OK);
     return true;
-}
-
-/* The whole file. The caller frees it. */
-static char *read_text(const char *path, size_t *bytes, heed_error *error) {
-    FILE *file = fopen(path, "rb");
-    char *text = NULL;
-    long length = -1;
-    if (file && fseek(file, 0, SEEK_END) == 0 && (length = ftell(file)) >= 0 && fseek(file, 0, SEEK_SET) == 0)
-        text = malloc((size_t)length + 1);
-    if (!text || fread(text, 1, (size_t)length, file) != (size_t)length) {
-        heed_fail(error, file ? HEED_IO : HEED_NOT_FOUND, "%s: %s", path, strerror(errno));
-        free(text);
-        text = NULL;
-    }
-    *bytes = text ? (size_t)length : 0;
-    if (file)
-        fclose(file);
-    return text;
-}
-
-static heed_status learn_text(heedi_vocabulary *data, const heed_config *config, heed_error *error) {
-    size_t bytes;
-    char *text = read_text(config->data.text, &bytes, error);
-    if (text)
-        heed_tokenizer_learn(&data->learned, config->data.tokenizer, config->data.text, text, bytes, error);
-    data->tokenizer = data->learned;
-    free(text);
-    return error->status;
-}
-
-heed_status heedi_vocabulary_open(heedi_vocabulary *data, const heed_config *config, heed_error *error) {
-    *data = (heedi_vocabulary){0};
-    if (config->data.task == HEED_NO_TASK && !config->data.store[0])
-        return learn_text(data, config, error);
-    if (config->data.task != HEED_NO_TASK) {
-        const heed_task_settings settings = heed_task_settings_of(config);
-        heed_corpus_of_task(&data->corpus, &settings, error);
-    } else {
-        heed_corpus_open(&data->corpus, config->data.store, error);
-    }
-    if (error->status == HEED_OK)
-        data->tokenizer = heed_corpus_tokenizer(data->corpus);
-    return error->status;
-}
-
-void heedi_vocabulary_reset(heedi_vocabulary *data) {
-    heed_tokenizer_destroy(data->learned);
-    heed_corpus_close(data->corpus);
-    *data = (heedi_vocabulary){0};
 }

@@ -9,7 +9,7 @@
 #include "heed/task.h"
 #include "heed/train.h"
 
-enum { WARM_UP = 2 };
+enum { WARM_UP = 2, MARKS = 2 /* of a task told as pairs: <s> and </s> */ };
 
 typedef struct bench_run {
     heed_config config;
@@ -18,15 +18,29 @@ typedef struct bench_run {
     double *seconds; /* (steps) */
 } bench_run;
 
-/* Noise of as many symbols, in sequences as long as the model can take. */
-static heed_status open_data(bench_run *run, size_t vocab, heed_error *error) {
+/* Noise of as many symbols, in sequences as long as the model can take; or lists to copy, for sources, of the length
+ * that pairs have on average. */
+static heed_task_settings task_of(const heed_config *config, const heedi_sizes *sizes) {
+    heed_task_settings settings = {.kind = HEED_TASK_NOISE,
+                                   .length = sizes->rows,
+                                   .symbols = sizes->vocab,
+                                   .n_valid = 1,
+                                   .seed = (uint64_t)config->run.seed};
+    if (sizes->source_rows == 0)
+        return settings;
+    const size_t others = sizes->source_vocab ? sizes->source_vocab : sizes->vocab;
+    const size_t vocab = others < sizes->vocab ? others : sizes->vocab, rows = (sizes->rows + sizes->source_rows) / 2;
+    settings.kind = HEED_TASK_COPY;
+    settings.with_source = true;
+    settings.length = rows > 2 ? rows - 1 : 1; /* without the mark */
+    settings.symbols = vocab > MARKS ? vocab - MARKS : 1;
+    return settings;
+}
+
+static heed_status open_data(bench_run *run, const heedi_sizes *sizes, heed_error *error) {
     const heed_config *config = &run->config;
     const heed_comm *comm = run->trainer.comm;
-    const heed_task_settings settings = {.kind = HEED_TASK_NOISE,
-                                         .length = (size_t)config->model.time,
-                                         .symbols = vocab,
-                                         .n_valid = 1,
-                                         .seed = (uint64_t)config->run.seed};
+    const heed_task_settings settings = task_of(config, sizes);
     const heed_batch_shape shape = {.time = (size_t)config->model.time,
                                     .batch = (size_t)config->train.batch,
                                     .grain = (size_t)config->train.grain,
@@ -40,18 +54,18 @@ static heed_status open_data(bench_run *run, size_t vocab, heed_error *error) {
     return error->status;
 }
 
-static heed_status open_model(bench_run *run, heed_error *error) {
+static heed_status open_model(bench_run *run, const heedi_sizes *sizes, heed_error *error) {
     const heed_config *config = &run->config;
     const size_t rank = (size_t)run->trainer.comm->rank, size = (size_t)run->trainer.comm->size;
     const size_t grain = (size_t)config->train.grain, n_grains = (size_t)config->train.batch / grain;
     const size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
-    const size_t vocab = heed_tokenizer_vocab(heed_corpus_tokenizer(run->corpus));
-    if (heed_model_create(&run->trainer.model, config,
-                          &(heed_model_shape){.vocab = vocab,
-                                              .max_rows = n_sequences * (size_t)config->model.time,
-                                              .max_sequences = n_sequences,
-                                              .training = true},
-                          error) != HEED_OK)
+    const heed_model_shape shape = {.vocab = sizes->vocab,
+                                    .source_vocab = sizes->source_vocab,
+                                    .max_rows = n_sequences * heed_batcher_time(run->trainer.batcher),
+                                    .max_source_rows = n_sequences * heed_batcher_source_time(run->trainer.batcher),
+                                    .max_sequences = n_sequences,
+                                    .training = true};
+    if (heed_model_create(&run->trainer.model, config, &shape, error) != HEED_OK)
         return error->status;
     run->trainer.tally = calloc(heed_tally_size(config), sizeof(double));
     if (!run->trainer.tally)
@@ -60,14 +74,14 @@ static heed_status open_model(bench_run *run, heed_error *error) {
     return HEED_OK;
 }
 
-static heed_status open_run(bench_run *run, size_t vocab, size_t n_steps, heed_error *error) {
+static heed_status open_run(bench_run *run, const heedi_sizes *sizes, size_t n_steps, heed_error *error) {
     heed_error failed = HEED_ERROR_INIT;
     heed_comm *comm = run->trainer.comm;
     run->seconds = calloc(n_steps, sizeof *run->seconds);
     if (!run->seconds)
         heed_fail(&failed, HEED_MEMORY, "bench: no memory for %zu steps", n_steps);
-    else if (open_data(run, vocab, &failed) == HEED_OK)
-        open_model(run, &failed);
+    else if (open_data(run, sizes, &failed) == HEED_OK)
+        open_model(run, sizes, &failed);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
     heed_model *model = run->trainer.model;
@@ -117,7 +131,7 @@ static heed_status share_times(heed_comm *comm, size_t n_steps, heed_stage_times
     return status;
 }
 
-heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, size_t vocab, size_t n_steps,
+heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, const heedi_sizes *sizes, size_t n_steps,
                                 heedi_steps *steps, heed_error *error) {
     bench_run *run = calloc(1, sizeof *run);
     heed_error failed = HEED_ERROR_INIT;
@@ -131,7 +145,7 @@ heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, size
     run->config = *config;
     run->trainer.comm = comm;
     run->trainer.config = &run->config;
-    heed_status status = open_run(run, vocab, n_steps, error);
+    heed_status status = open_run(run, sizes, n_steps, error);
     if (status == HEED_OK)
         status = run_steps(run, n_steps, steps, error);
     if (status == HEED_OK) {

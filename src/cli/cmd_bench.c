@@ -11,7 +11,7 @@
 
 typedef struct bench {
     heed_config config;
-    size_t vocab;
+    heedi_sizes sizes;
     int64_t n_steps;
     heedi_machine machine;
     heedi_steps steps;
@@ -48,7 +48,7 @@ static heed_status measure_point(bench *b, heed_comm *comm, int n_ranks, heed_er
     heedi_steps steps = {0};
     heed_error failed = HEED_ERROR_INIT;
     if (part)
-        heedi_measure_steps(part, &config, b->vocab, (size_t)b->n_steps, &steps, &failed);
+        heedi_measure_steps(part, &config, &b->sizes, (size_t)b->n_steps, &steps, &failed);
     heed_comm_close(part);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
@@ -77,16 +77,16 @@ static heed_status measure_scaling(bench *b, heed_comm *comm, heed_error *error)
 
 static heed_status measure(bench *b, heed_comm *comm, const char *trace, bool scaling, heed_error *error) {
     heed_error failed = HEED_ERROR_INIT;
-    heedi_vocabulary data = {0};
-    if (comm->rank == 0 && heedi_vocabulary_open(&data, &b->config, &failed) == HEED_OK)
-        b->vocab = heed_tokenizer_vocab(data.tokenizer);
-    heedi_vocabulary_reset(&data);
+    heedi_bench_data data = {0};
+    if (comm->rank == 0 && heedi_bench_data_open(&data, &b->config, &failed) == HEED_OK)
+        b->sizes = data.sizes;
+    heedi_bench_data_reset(&data);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
-    if (heed_comm_broadcast(comm, &b->vocab, sizeof b->vocab, 0, error) != HEED_OK ||
+    if (heed_comm_broadcast(comm, &b->sizes, sizeof b->sizes, 0, error) != HEED_OK ||
         heedi_measure_machine(comm, &b->machine, error) != HEED_OK ||
         (trace && heed_trace_start(comm, error) != HEED_OK) ||
-        heedi_measure_steps(comm, &b->config, b->vocab, (size_t)b->n_steps, &b->steps, error) != HEED_OK)
+        heedi_measure_steps(comm, &b->config, &b->sizes, (size_t)b->n_steps, &b->steps, error) != HEED_OK)
         return error->status;
     if (trace && heed_trace_finish(comm, trace, error) != HEED_OK)
         return error->status;

@@ -22,7 +22,7 @@ static const struct {
 
 typedef struct plan {
     heed_config config;
-    size_t vocab;
+    heedi_sizes sizes;
     heedi_network network;
     bool has_network;
     heedi_forecast forecast;
@@ -47,9 +47,7 @@ static heed_status read_network(const char *text, heedi_network *network, heed_e
 
 static heed_status check_ranks(const plan *p, const heed_comm *comm, heed_error *error) {
     const int64_t n_grains = p->config.train.batch / p->config.train.grain;
-    if (p->config.model.kind != HEED_DECODER) {
-        heed_fail(error, HEED_CONFIG, "model.kind: plans are made for decoders alone");
-    } else if (p->forecast.n_ranks > n_grains) {
+    if (p->forecast.n_ranks > n_grains) {
         heed_fail(error, HEED_CONFIG, "plan: --ranks = %d: the batch has only %" PRId64 " grains", p->forecast.n_ranks,
                   n_grains);
         heed_hint(error, "raise train.batch, or lower train.grain");
@@ -63,21 +61,21 @@ static heed_status check_ranks(const plan *p, const heed_comm *comm, heed_error 
 
 static heed_status make_plan(plan *p, heed_comm *comm, const char *folder, heed_error *error) {
     heed_error failed = HEED_ERROR_INIT;
-    heedi_vocabulary data = {0};
+    heedi_bench_data data = {0};
     if (check_ranks(p, comm, &failed) == HEED_OK && comm->rank == 0 &&
-        heedi_vocabulary_open(&data, &p->config, &failed) == HEED_OK) {
-        p->vocab = heed_tokenizer_vocab(data.tokenizer);
+        heedi_bench_data_open(&data, &p->config, &failed) == HEED_OK) {
+        p->sizes = data.sizes;
         if (folder)
             heedi_measure_checkpoint(&p->config, &data, folder, &p->disk, &failed);
     }
-    heedi_vocabulary_reset(&data);
+    heedi_bench_data_reset(&data);
     if (heed_comm_agree(comm, &failed) != HEED_OK)
         return *error = failed, failed.status;
     heedi_forecast *f = &p->forecast; /* rank 0's node stands for all: nodes may have different numbers of ranks */
-    if (heed_comm_broadcast(comm, &p->vocab, sizeof p->vocab, 0, error) != HEED_OK ||
+    if (heed_comm_broadcast(comm, &p->sizes, sizeof p->sizes, 0, error) != HEED_OK ||
         heed_comm_broadcast(comm, &f->ranks_per_node, sizeof f->ranks_per_node, 0, error) != HEED_OK)
         return error->status;
-    return heedi_make_forecast(comm, &p->config, p->vocab, p->has_network ? &p->network : NULL, f, error);
+    return heedi_make_forecast(comm, &p->config, &p->sizes, p->has_network ? &p->network : NULL, f, error);
 }
 
 /* ---- saying ------------------------------------------------------------------------------------------------------ */

@@ -72,9 +72,9 @@ void heedi_model_in_words(char *words, size_t bytes, const char *config_text) {
         return;
     heed_config_defaults(config);
     if (heed_config_read_text(config, "config", config_text, &none) == HEED_OK)
-        snprintf(words, bytes, "decoder, layers %lld, heads %lld, width %lld, context %lld",
-                 (long long)config->model.layers, (long long)config->model.heads, (long long)config->model.width,
-                 (long long)config->model.time);
+        snprintf(words, bytes, "%s, layers %lld, heads %lld, width %lld, context %lld",
+                 config->model.kind == HEED_DECODER ? "decoder" : "encoder-decoder", (long long)config->model.layers,
+                 (long long)config->model.heads, (long long)config->model.width, (long long)config->model.time);
     free(config);
 }
 

@@ -61,6 +61,11 @@ class Inspect(Case):
         self.assertEqual(found["parameters"], sum(sizes))
         self.assertEqual(found["data_digest"], self.inspect("run/tokens.h5")["data_digest"])
 
+    def test_an_encoder_decoder_is_called_one(self):
+        self.expect_success(heed("train", *TINY, "model.kind=encoder_decoder", "data.task=copy", "train.steps=1", "data.task_length=6",
+                                 "log.attention_every=0", f"run.dir={fresh('pairs')}"))
+        self.assertEqual(self.inspect("pairs")["model"], "encoder-decoder, layers 1, heads 2, width 16, context 16")
+
     def test_attention_log(self):
         found = self.inspect("run/attention/step-00000010.h5")
         self.assertEqual([found[key] for key in ("kind", "steps", "first_step", "last_step", "layers", "heads", "time")],

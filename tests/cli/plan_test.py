@@ -2,9 +2,16 @@
 
 import glob
 import json
+import math
 import os
+import re
 
 from program import Case, fresh, heed, main
+
+try:
+    import h5py
+except ImportError:
+    h5py = None
 
 MODEL = ["model.layers=1", "train.threads=1", "train.batch=12", "train.grain=1"]
 
@@ -39,6 +46,32 @@ class Plan(Case):
         written = glob.glob(os.path.join(folder, "checkpoints", "*.h5"))
         self.assertEqual([planned["checkpoint_bytes"]], [os.path.getsize(path) for path in written])
         self.assertEqual(glob.glob("heed-plan-*"), [])
+
+    def test_pairs_as_long_as_they_are_on_average(self):
+        """Pairs of 1 to 3 tokens; memory is that of the run, whose rows have room for model.time."""
+        with open("pairs.tsv", "w", encoding="utf-8") as file:
+            file.write("".join(f"{'a ' * (n % 3)}s{n}\t{'b ' * (n % 2)}t{n}\n" for n in range(9)))
+        settings = ["model.kind=encoder_decoder", "data.pairs=pairs.tsv", "data.tokenizer=word", "data.valid_share=0.3", "model.layers=1",
+                    "model.width=16", "model.heads=2", "model.time=16", "train.batch=4", "train.grain=1", "train.steps=2", "train.warmup=1",
+                    "eval.every=0", "log.attention_every=0", "train.threads=1", f"run.dir={fresh('pairs')}"]
+        with open("pairs.ini", "w", encoding="utf-8") as file:
+            file.write("\n".join(settings) + "\n")
+        result = self.expect_success(heed("plan", "pairs.ini", "--json", "--disk", "."))
+        planned = json.loads(result.out)
+        trained = self.expect_success(heed("train", "pairs.ini"))
+        written = glob.glob(os.path.join("pairs", "checkpoints", "*.h5"))
+        self.assertEqual([planned["checkpoint_bytes"]], [os.path.getsize(path) for path in written])
+        if h5py:
+            with h5py.File("pairs/tokens.h5", "r") as store:
+                first = store["train/target_first"][:]
+            self.assertEqual(planned["tokens_per_step"], 4 * math.ceil(first[-1] / (len(first) - 1) + 1))  # a mark each
+        activations = float(re.search(r"activations ([0-9.e+-]+)", trained.err).group(1))
+        self.assertAlmostEqual(1e-6 * planned["memory_bytes"]["activations"], activations, delta=0.01 * activations)
+        measured = json.loads(self.expect_success(heed("bench", "--shape", "pairs.ini", "--json", "--steps", "1", ranks=2)).out)
+        self.assertEqual(measured["flops_per_token"], planned["flops_per_token"])
+        self.assertGreater(measured["stages"]["attention gradient"]["seconds"], 0)
+        self.expect_fault(heed("plan", "pairs.ini", "data.pairs=nowhere.tsv"), 66, r"nowhere.tsv: cannot read the text: No such file")
+        self.expect_fault(heed("plan", "S", "data.task=none", "data.store=pairs/tokens.h5"), 78, r"model.kind = decoder: the data are pairs")
 
     def test_network_is_alpha_and_beta(self):
         plans = {}
