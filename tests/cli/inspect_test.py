@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 
-from program import Case, fresh, heed, main
+from program import TINY, Case, fresh, heed, main
 from tiny import TEXT, fresh_run
 
 
