@@ -10,7 +10,7 @@
 
 void heedi_dropout_init(heedi_dropout *dropout, real p, uint64_t seed, uint32_t site, uint32_t step) {
     dropout->rng = (heed_rng){.seed = seed, .purpose = HEED_PURPOSE_DROPOUT, .site = site, .step = step};
-    dropout->threshold = (uint32_t)ceil((double)p * 0x1p24);
+    dropout->threshold = (uint32_t)fmin(ceil((double)p * 0x1p24), 0x1p24 - 1) << 8;
     dropout->scale = 1 / (1 - p);
 }
 
@@ -24,12 +24,12 @@ static heed_rng of_sequence(const heedi_dropout *dropout, uint32_t sequence) {
 
 HEED_MULTIVERSION static void fill_mask(real *mask, const uint32_t *word, size_t n, uint32_t threshold, real scale) {
     for (size_t i = 0; i < n; i++)
-        mask[i] = word[i] >> 8 < threshold ? 0 : scale;
+        mask[i] = word[i] < threshold ? 0 : scale;
 }
 
 HEED_MULTIVERSION static void drop(real *x, const uint32_t *word, size_t n, uint32_t threshold, real scale) {
     for (size_t i = 0; i < n; i++)
-        x[i] = word[i] >> 8 < threshold ? 0 : x[i] * scale;
+        x[i] = word[i] < threshold ? 0 : x[i] * scale;
 }
 
 void heedi_dropout_mask(real *mask, const heedi_dropout *dropout, uint32_t sequence, size_t first_row,

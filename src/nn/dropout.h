@@ -10,7 +10,7 @@
 
 typedef struct heedi_dropout {
     heed_rng rng;       /* everything but the sequence is set */
-    uint32_t threshold; /* a number of 24 bits below it is dropped */
+    uint32_t threshold; /* a number of 32 bits below it is dropped: p of 2^24, times 2^8 */
     real scale;         /* 1 / (1 - p) */
 } heedi_dropout;
 

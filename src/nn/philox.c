@@ -3,6 +3,9 @@
  * it, so it is named here. Elsewhere the plain rounds are vectorised as the compiler can. */
 #include "nn/philox.h"
 
+#include <stdbool.h>
+#include <string.h>
+
 #include "heed/multiversion.h"
 
 #if defined(__AVX512F__) || (defined(__x86_64__) && !defined(HEED_NATIVE))
@@ -64,33 +67,57 @@ __attribute__((target("avx512f"))) static inline void put(uint32_t *words, halve
     _mm512_storeu_si512(words, _mm512_mask_blend_epi32(0xAAAA, x.at[0], _mm512_slli_epi64(x.at[1], 32)));
 }
 
-__attribute__((target("avx512f"))) static void by_avx512(uint32_t *words, const heed_rng *rng, uint32_t first,
-                                                         uint32_t lane_step, uint32_t group_step, size_t n_groups) {
+/* A round's results wait for two products, so PAIR groups take turns. */
+enum { PAIR = 2 };
+
+__attribute__((target("avx512f"))) static inline void rounds(uint32_t *words, const heed_rng *rng,
+                                                             const __m512i index[PAIR]) {
     const __m512i factor_a = _mm512_set1_epi64(LEFT), factor_c = _mm512_set1_epi64(RIGHT);
-    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i step = _mm512_set1_epi32((int)group_step);
-    __m512i index =
-        _mm512_add_epi32(_mm512_set1_epi32((int)first), _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)lane_step)));
-    for (size_t g = 0; g < n_groups; g++, words += HEEDI_WORDS, index = _mm512_add_epi32(index, step)) {
-        uint32_t key_0 = (uint32_t)rng->seed, key_1 = (uint32_t)(rng->seed >> 32);
-        halves a = both(rng->purpose << 24 | rng->site), b = both(rng->step), c = both(rng->sequence);
-        halves d = {{index, _mm512_srli_epi64(index, 32)}};
+    uint32_t key_0 = (uint32_t)rng->seed, key_1 = (uint32_t)(rng->seed >> 32);
+    halves a[PAIR], b[PAIR], c[PAIR], d[PAIR];
+#pragma GCC unroll 2
+    for (int g = 0; g < PAIR; g++) {
+        a[g] = both(rng->purpose << 24 | rng->site), b[g] = both(rng->step), c[g] = both(rng->sequence);
+        d[g] = (halves){{index[g], _mm512_srli_epi64(index[g], 32)}};
+    }
 #pragma GCC unroll 10
-        for (int round = 0; round < ROUNDS; round++, key_0 += KEY_0, key_1 += KEY_1)
+    for (int round = 0; round < ROUNDS; round++, key_0 += KEY_0, key_1 += KEY_1)
+#pragma GCC unroll 2
+        for (int g = 0; g < PAIR; g++)
 #pragma GCC unroll 2
             for (int h = 0; h < 2; h++) {
-                const __m512i left = _mm512_mul_epu32(a.at[h], factor_a), right = _mm512_mul_epu32(c.at[h], factor_c);
-                a.at[h] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(right, 32), b.at[h],
-                                                    _mm512_set1_epi32((int)key_0), 0x96); /* 0x96: x ^ y ^ z */
-                c.at[h] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(left, 32), d.at[h], _mm512_set1_epi32((int)key_1),
-                                                    0x96);
-                b.at[h] = right;
-                d.at[h] = left;
+                const __m512i left = _mm512_mul_epu32(a[g].at[h], factor_a);
+                const __m512i right = _mm512_mul_epu32(c[g].at[h], factor_c);
+                a[g].at[h] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(right, 32), b[g].at[h],
+                                                       _mm512_set1_epi32((int)key_0), 0x96); /* 0x96: x ^ y ^ z */
+                c[g].at[h] = _mm512_ternarylogic_epi64(_mm512_srli_epi64(left, 32), d[g].at[h],
+                                                       _mm512_set1_epi32((int)key_1), 0x96);
+                b[g].at[h] = right;
+                d[g].at[h] = left;
             }
-        put(words, a);
-        put(words + LANES, b);
-        put(words + 2 * LANES, c);
-        put(words + 3 * LANES, d);
+#pragma GCC unroll 2
+    for (int g = 0; g < PAIR; g++, words += HEEDI_WORDS) {
+        put(words, a[g]);
+        put(words + LANES, b[g]);
+        put(words + 2 * LANES, c[g]);
+        put(words + 3 * LANES, d[g]);
+    }
+}
+
+__attribute__((target("avx512f"))) static void by_avx512(uint32_t *words, const heed_rng *rng, uint32_t first,
+                                                         uint32_t lane_step, uint32_t group_step, size_t n_groups) {
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i step = _mm512_set1_epi32((int)group_step);
+    __m512i index[PAIR];
+    index[0] =
+        _mm512_add_epi32(_mm512_set1_epi32((int)first), _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)lane_step)));
+    for (size_t g = 0; g < n_groups; g += PAIR, index[0] = _mm512_add_epi32(index[1], step)) {
+        index[1] = _mm512_add_epi32(index[0], step);
+        uint32_t last[PAIR * HEEDI_WORDS];
+        const bool whole = g + PAIR <= n_groups;
+        rounds(whole ? words + g * HEEDI_WORDS : last, rng, index);
+        if (!whole)
+            memcpy(words + g * HEEDI_WORDS, last, HEEDI_WORDS * sizeof *words);
     }
 }
 
