@@ -166,10 +166,11 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
         if (params->tensors[i].tied_to >= 0)
             most += params->tensors[i].size / bucket_size + 2;
     plan->buckets = calloc(most, sizeof *plan->buckets);
+    plan->departs = calloc(most, sizeof *plan->departs);
     plan->counts = calloc(most * numbers_of(plan), sizeof *plan->counts);
     plan->nothing = calloc((size_t)plan->size, sizeof *plan->nothing);
     size_t *bounds = calloc(2 * (size_t)plan->size, sizeof *bounds);
-    if (!plan->buckets || !plan->counts || !plan->nothing || !bounds) {
+    if (!plan->buckets || !plan->departs || !plan->counts || !plan->nothing || !bounds) {
         free(bounds);
         return heed_fail(error, HEED_MEMORY, "gradient exchange: out of memory for %zu buckets", most);
     }
@@ -188,6 +189,21 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
     return HEED_OK;
 }
 
+/* Backward goes through the table of tensors from its end: a bucket is finished with the first tensor that it holds. Of
+ * tied rows the classifier's are finished first of all, those of the encoder's tokens last. */
+static void order_departures(heedi_plan *plan, const heed_params *params) {
+    size_t n = 0;
+    for (size_t i = params->n_tensors; i-- > 0;)
+        for (size_t b = plan->n_buckets; b-- > 0;) {
+            size_t first = 0;
+            while (first + 1 < params->n_tensors && !heedi_bucket_holds(&plan->buckets[b], &params->tensors[first]))
+                first++;
+            if (first == i)
+                plan->departs[n++] = b;
+        }
+    HEED_CHECK(n == plan->n_buckets);
+}
+
 bool heedi_bucket_holds(const heedi_bucket *bucket, const heed_tensor *tensor) {
     return tensor->gradient < bucket->gradient + bucket->count && bucket->gradient < tensor->gradient + tensor->size;
 }
@@ -200,6 +216,8 @@ heed_status heedi_plan_init(heedi_plan *plan, int rank, int size, int per_node, 
     heed_status status = find_rounds(plan, error);
     if (status == HEED_OK)
         status = cut_buckets(plan, params, bucket_blocks, error);
+    if (status == HEED_OK)
+        order_departures(plan, params);
     return status;
 }
 
@@ -207,6 +225,7 @@ void heedi_plan_reset(heedi_plan *plan) {
     for (int r = 0; r < HEEDI_N_ROUNDS; r++)
         free(plan->round[r].leaves);
     free(plan->buckets);
+    free(plan->departs);
     free(plan->counts);
     free(plan->nothing);
     *plan = (heedi_plan){0};

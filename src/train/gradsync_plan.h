@@ -68,6 +68,7 @@ typedef struct heedi_plan {
     heedi_round round[HEEDI_N_ROUNDS];
     size_t n_buckets, n_parameter_buckets;
     heedi_bucket *buckets; /* the parameters' in order, then the tied rows' */
+    size_t *departs;       /* (buckets) which leaves first, second, ...: as backward finishes them */
     size_t *counts;        /* memory of the buckets' arrays */
     size_t *nothing;       /* (ranks) zeros */
     size_t own_elements;   /* of all shards of this rank, tied rows not counted */

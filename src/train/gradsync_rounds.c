@@ -1,8 +1,8 @@
 /* Why the order of exchanges is a rule: exchanges are collective, so every rank must start them alike, also one that
- * failed in this step and has no gradients to offer. Buckets therefore leave from the arena's end to its start, which
- * is the order in which backward finishes them; one that is ready early waits for those behind it. A failed rank's
- * buckets leave in finish, with whatever they hold, and the step is given up later by all. The far round keeps the same
- * order, on a communicator of its own: when a bucket passes from the near round to it may differ between ranks.
+ * failed in this step and has no gradients to offer. Buckets therefore leave in the plan's order, in which backward
+ * finishes them; one that is ready early waits for those ahead of it. A failed rank's buckets leave in finish, with
+ * whatever they hold, and the step is given up later by all. The far round keeps the same order, on a communicator of
+ * its own: when a bucket passes from the near round to it may differ between ranks.
  *
  * Where the total lies: the owner completes the tree block by block and puts the total where its own first partial sum
  * of the block was. Nobody else ever reads that place. With one rank it is there from the start and nothing moves. */
@@ -151,7 +151,7 @@ static bool has_near_round(const heed_gradsync *sync) {
 static void start_buckets(heed_gradsync *sync, bool all) {
     const size_t n_buckets = sync->plan.n_buckets;
     while (sync->n_started < n_buckets) {
-        const size_t next = n_buckets - 1 - sync->n_started;
+        const size_t next = sync->plan.departs[sync->n_started];
         if (sync->pending[next] && !all)
             return;
         heed_stage_departs((uint32_t)next);
@@ -163,7 +163,7 @@ static void start_buckets(heed_gradsync *sync, bool all) {
 /* Buckets whose near round is over go into the far one; all: those that it is waited for. */
 static void pass_on(heed_gradsync *sync, bool all) {
     while (has_near_round(sync) && sync->n_passed < sync->n_started && sync->error.status == HEED_OK) {
-        const size_t next = sync->plan.n_buckets - 1 - sync->n_passed;
+        const size_t next = sync->plan.departs[sync->n_passed];
         if (!all && !has_arrived(sync, HEEDI_NEAR, next))
             return;
         if (wait_for_round(sync, HEEDI_NEAR, next) != HEED_OK)
@@ -186,7 +186,7 @@ void heedi_rounds_tensor_is_ready(void *context, size_t tensor) {
     const size_t n_far = has_near_round(sync) ? sync->n_passed : sync->n_started;
     bool done;
     if (n_far && sync->error.status == HEED_OK) /* lets MPI move data; which exchange is asked for does not matter */
-        heed_exchange_test(sync->members[HEEDI_FAR], exchange_of(sync, HEEDI_FAR, sync->plan.n_buckets - n_far, 0),
+        heed_exchange_test(sync->members[HEEDI_FAR], exchange_of(sync, HEEDI_FAR, sync->plan.departs[n_far - 1], 0),
                            &done, &sync->error);
 }
 
@@ -202,7 +202,8 @@ heed_status heedi_rounds_finish(heed_gradsync *sync, heed_error *error) {
         start_buckets(sync, true);
         pass_on(sync, true);
     }
-    for (size_t b = plan->n_buckets; b-- > 0 && plan->size > 1;) {
+    for (size_t i = 0; i < plan->n_buckets && plan->size > 1; i++) {
+        const size_t b = plan->departs[i];
         if (wait_for_round(sync, HEEDI_FAR, b) != HEED_OK)
             return *error = sync->error, sync->error.status;
         heed_stage_arrives((uint32_t)b);

@@ -24,7 +24,7 @@ struct heed_gradsync {
     size_t n_levels;
     heed_exchange *exchanges[HEEDI_N_ROUNDS]; /* (buckets, waves) */
     size_t *pending;                          /* (buckets) tensors that are not ready yet */
-    size_t n_started;                         /* buckets under way, counted from the last one ... */
+    size_t n_started;                         /* buckets under way, in the order of departures ... */
     size_t n_passed;                          /* ... and those of them that are in the far round */
     bool sealed;                              /* digests are those of the parameters as they are */
     bool moments_changed;                     /* found by the last verify */
