@@ -5,7 +5,7 @@
 
 The argument is the build folder, configured with -DHEED_TESTS=ON. Trains into FOLDER (by default runs/science), which takes some 2 GB and with
 PyTorch's share about two hours of two cores. Started again after an interruption it goes on: finished rows stand in FOLDER/science.json, and
-runs go on from where they were. Of the gospels' models in PyTorch, half of the time, results that bench/torch_pairs.py printed before can be given.
+runs with checkpoints go on from them. Of the gospels' models in PyTorch, half of the time, results that bench/torch_pairs.py printed before can be given.
 
 Prints the table at the end: what was expected, what was seen, whether it holds. "as found" has no expectation, or one that a row of
 docs/results.md already tells not to have come true. Exit status 1 if an expectation does not hold. Needs h5py, SciPy; torch for the gospels.
@@ -65,8 +65,8 @@ class Campaign:
     def json(self, *command):
         return json.loads(self.call(self.heed, *command, "--json"))
 
-    def mpirun(self, *command, **more):
-        return self.call("mpirun", "-n", self.cores, "--bind-to", "none", *command, **more)
+    def mpirun(self, *command, ranks=0, **more):
+        return self.call("mpirun", "--oversubscribe", "-n", ranks or self.cores, "--bind-to", "none", *command, **more)
 
     def controls(self, name, task, *settings):
         """-> verdict; losses above the optimum, shares right and fractions recovered as {variant: (seed)}."""
@@ -151,7 +151,8 @@ def markov(c):
     yield "KL to the Bayes posterior, nats", "below 0.02", shown(kl, 4), max(kl) < 0.02
     for seed in seeds:
         early, later = (markov_phases.phases(str(c.runs / name), 50) for name in (f"markov-early-{seed}", f"markov-{seed}"))
-        order = early + [(name, step) for name, step in later if step > 30 and name != early[-1][0]]
+        later = [(name, step) for name, step in later if step > 30]
+        order = early + (later[1:] if later[0][0] == early[-1][0] else later)
         yield (f"nearest predictor, seed {seed}", "uniform, unigram, bigram", ", ".join(f"{name} from {step}" for name, step in order),
                [name for name, _ in order] == ["uniform", "unigram", "bigram"])
 
@@ -208,7 +209,7 @@ def credit_of(c, name, of_ten):
         else:
             section = line
             if line.startswith("credit first"):
-                yield f"{name}: lag", "as found", line.split("; ", 1)[1], None
+                yield f"{name}: lag", "as found", line.partition("; ")[2] or "too few runs in which both began", None
 
 
 @row
@@ -234,10 +235,12 @@ def credit_recall(c):
 def gospels(c):
     config, seeds, seconds = HERE.parent / "configs" / "gospels.ini", (1, 2, 3), []
     for seed in seeds:
-        start = time.monotonic()
-        c.call("mpirun", "-n", c.cores, "--bind-to", "core", c.heed, "train", "-q", config, f"run.seed={seed}", f"run.dir={c.runs}/gospels-{seed}")
-        seconds.append(time.monotonic() - start)
-    yield "duration, minutes", "20 or less", shown([s / 60 for s in seconds], 1), max(seconds) <= 1200
+        run, start = c.runs / f"gospels-{seed}", time.monotonic()
+        whole = not (run / "checkpoints").exists()
+        c.mpirun(c.heed, "train", "-q", config, f"run.seed={seed}", f"run.dir={run}", ranks=min(c.cores, 8))
+        seconds += [time.monotonic() - start] if whole else []
+    if seconds:  # a run that was gone on with tells nothing
+        yield "duration, minutes", "20 or less", shown([s / 60 for s in seconds], 1), max(seconds) <= 1200
     ours = [c.json("eval", c.runs / f"gospels-{seed}") for seed in seeds]
     theirs = [json.load(open(path, encoding="utf-8")) for path in c.pytorch] or pytorch_gospels(c, seeds)
     for what, key, digits in ("validation loss, nats a token", "loss", 4), ("chrF", "chrf", 1):
@@ -262,9 +265,9 @@ def pytorch_gospels(c, seeds):
 @row
 def tests(c):
     for what, pattern in ("forward, backward and 200 steps against PyTorch", "^pairs_parity"), ("report in Chromium", "^report"):
-        said = c.call("ctest", "--test-dir", c.build, "--output-on-failure", "--verbose", "-R", pattern, statuses=(0, 8))
+        said = c.call("ctest", "--test-dir", c.build, "--output-on-failure", "--verbose", "-R", pattern, statuses=(0, 8), CI="1")
         passed = re.search(r"(\d+)% tests passed, (\d+) tests failed out of (\d+)", said)
-        yield what, "pass", passed.group(0) if passed else "no test", bool(passed) and passed.group(2) == "0"
+        yield what, "pass", passed.group(0) if passed else "no test", bool(passed) and passed.group(2) == "0" and "Skipped" not in said
 
 
 def table(rows):

@@ -31,14 +31,16 @@ typedef struct heedi_sizes {
     size_t most_source_rows;    /* of the longest source */
 } heedi_sizes;
 
-/* The config's data, read for that: a text or pairs are learnt, a token store opened, a task made. Errors: those of
- * reading it; HEED_CONFIG where the model has another kind. Ownership: heedi_bench_data_reset, also after an error. Not
+/* The config's data, read for that: a text or pairs are learnt (pairs through a store in TMPDIR, which goes with the
+ * reset), a token store opened, a task made. Errors: those of reading it; HEED_CREATE; HEED_CONFIG where the model has
+ * another kind, or no room for its sequences. Ownership: heedi_bench_data_reset, also after an error. Not
  * collective. */
 typedef struct heedi_bench_data {
     heedi_sizes sizes;
     heed_corpus *corpus;             /* NULL for a text */
     heed_tokenizer *learned;         /* of a text */
     const heed_tokenizer *tokenizer; /* either's */
+    char folder[HEED_PATH_MAX];      /* of the store of pairs, or "" */
 } heedi_bench_data;
 heed_status heedi_bench_data_open(heedi_bench_data *data, const heed_config *config, heed_error *error);
 void heedi_bench_data_reset(heedi_bench_data *data);
@@ -73,7 +75,7 @@ heed_status heedi_measure_exchange(heed_comm *comm, size_t bytes, double *second
 typedef struct heedi_rehearsal {
     double out, back;             /* gradients out, their sums and norm; parameters back: what work does not hide */
     double out_alone, back_alone; /* the same with nothing to hide behind */
-    double sums, update;          /* the loss to all; the optimizer, and parameters setting out */
+    double sums, update;          /* the loss to all; the optimizer, and parameters setting out, or coming too */
 } heedi_rehearsal;
 heed_status heedi_rehearse(heed_comm *comm, const heed_config *config, const heed_params *params, double forward_time,
                            double backward_time, heedi_rehearsal *found, heed_error *error);

@@ -38,22 +38,25 @@ static heed_status learn_text(heedi_bench_data *data, const heed_config *config,
     return error->status;
 }
 
-/* Through a store that is gone when this is over. */
+static void store_path(char path[HEED_PATH_MAX + 16], const heedi_bench_data *data) {
+    snprintf(path, HEED_PATH_MAX + 16, "%s/tokens.h5", data->folder);
+}
+
 static heed_status learn_pairs(heedi_bench_data *data, const heed_config *config, heed_error *error) {
-    const char *parent = getenv("TMPDIR");
-    const char *const file = config->data.pairs;
+    const char *parent = getenv("TMPDIR"), *const file = config->data.pairs;
     const heed_pairs_settings settings = heed_pairs_settings_of(config);
-    char folder[HEED_PATH_MAX], path[HEED_PATH_MAX + 16];
-    if (snprintf(folder, sizeof folder, "%s/heed-XXXXXX", parent && parent[0] ? parent : "/tmp") >=
-            (int)sizeof folder ||
-        !mkdtemp(folder))
-        return heed_fail(error, HEED_CREATE, "%s: %s", folder, strerror(errno));
-    snprintf(path, sizeof path, "%s/tokens.h5", folder);
-    if (heed_pairs_prepare(path, &file, 1, &settings, error) == HEED_OK)
-        heed_corpus_open(&data->corpus, path, error);
-    unlink(path); /* what is open stays readable */
-    rmdir(folder);
-    return error->status;
+    char path[HEED_PATH_MAX + 16];
+    const char *const within = parent && parent[0] ? parent : "/tmp";
+    if (snprintf(data->folder, sizeof data->folder, "%s/heed-XXXXXX", within) >= (int)sizeof data->folder)
+        errno = ENAMETOOLONG, *data->folder = 0;
+    if (!data->folder[0] || !mkdtemp(data->folder)) {
+        *data->folder = 0;
+        return heed_fail(error, HEED_CREATE, "TMPDIR = %s: %s", within, strerror(errno));
+    }
+    store_path(path, data);
+    return heed_pairs_prepare(path, &file, 1, &settings, error) == HEED_OK
+               ? heed_corpus_open(&data->corpus, path, error)
+               : error->status;
 }
 
 static heed_status read_data(heedi_bench_data *data, const heed_config *config, heed_error *error) {
@@ -71,36 +74,44 @@ static heed_status read_data(heedi_bench_data *data, const heed_config *config, 
 }
 
 /* Rows of sequences as training will have them: those of pairs that fit, with a mark each. */
-static void measure_pairs(const heed_corpus *corpus, size_t most, heedi_sizes *sizes) {
+static heed_status measure_pairs(const heed_corpus *corpus, size_t most, heedi_sizes *sizes, heed_error *error) {
     size_t n = 0, rows = 0, source_rows = 0;
-    for (size_t i = 0; i < heed_corpus_pairs(corpus, HEED_TRAIN); i++) {
-        const size_t source = 1 + heed_corpus_pair_length(corpus, HEED_TRAIN, HEED_SOURCE, i);
-        const size_t target = 1 + heed_corpus_pair_length(corpus, HEED_TRAIN, HEED_TARGET, i);
-        if (source > most || target > most)
-            continue;
-        n++;
-        rows += target;
-        source_rows += source;
-        sizes->most_source_rows = source > sizes->most_source_rows ? source : sizes->most_source_rows;
-    }
-    sizes->rows = n > 0 ? (rows + n - 1) / n : most;
-    sizes->source_rows = n > 0 ? (source_rows + n - 1) / n : most;
-    sizes->most_source_rows = n > 0 ? sizes->most_source_rows : most;
+    for (int split = HEED_TRAIN; split <= HEED_VALID; split++)
+        for (size_t i = 0; i < heed_corpus_pairs(corpus, (heed_split)split); i++) {
+            const size_t source = 1 + heed_corpus_pair_length(corpus, (heed_split)split, HEED_SOURCE, i);
+            const size_t target = 1 + heed_corpus_pair_length(corpus, (heed_split)split, HEED_TARGET, i);
+            if (source > most || target > most)
+                continue;
+            sizes->most_source_rows = source > sizes->most_source_rows ? source : sizes->most_source_rows;
+            if (split == HEED_TRAIN)
+                n++, rows += target, source_rows += source;
+        }
+    if (n == 0)
+        return heed_fail(error, HEED_CONFIG, "model.time = %zu: every pair has a side of more tokens", most);
+    sizes->rows = (rows + n - 1) / n;
+    sizes->source_rows = (source_rows + n - 1) / n;
+    return HEED_OK;
 }
 
-static void measure(const heedi_bench_data *data, const heed_config *config, heedi_sizes *sizes) {
+static heed_status measure(const heedi_bench_data *data, const heed_config *config, heedi_sizes *sizes,
+                           heed_error *error) {
     const heed_corpus *corpus = data->corpus;
     const heed_task *task = corpus ? heed_corpus_task(corpus) : NULL;
-    *sizes = (heedi_sizes){.vocab = heed_tokenizer_vocab(data->tokenizer), .rows = (size_t)config->model.time};
+    const size_t most = (size_t)config->model.time;
+    *sizes = (heedi_sizes){.vocab = heed_tokenizer_vocab(data->tokenizer), .rows = most};
     if (config->model.kind == HEED_DECODER)
-        return;
-    if (task) {
-        sizes->rows = heed_task_time(task);
-        sizes->source_rows = sizes->most_source_rows = heed_task_source_time(task);
-    } else {
+        return HEED_OK;
+    if (!task) {
         sizes->source_vocab = heed_corpus_source_vocab(corpus);
-        measure_pairs(corpus, (size_t)config->model.time, sizes);
+        return measure_pairs(corpus, most, sizes, error);
     }
+    sizes->rows = heed_task_time(task);
+    sizes->source_rows = sizes->most_source_rows = heed_task_source_time(task);
+    const size_t longer = sizes->rows > sizes->source_rows ? sizes->rows : sizes->source_rows;
+    if (longer <= most)
+        return HEED_OK;
+    return heed_fail(error, HEED_CONFIG, "model.time = %zu: a sequence of the task %s has %zu tokens", most,
+                     heed_task_name(task), longer);
 }
 
 static bool has_sources(const heed_corpus *corpus) {
@@ -118,12 +129,17 @@ heed_status heedi_bench_data_open(heedi_bench_data *data, const heed_config *con
                          config->model.kind == HEED_DECODER ? "are pairs" : "have no sources");
     if (data->corpus)
         data->tokenizer = heed_corpus_tokenizer(data->corpus);
-    measure(data, config, &data->sizes);
-    return HEED_OK;
+    return measure(data, config, &data->sizes, error);
 }
 
 void heedi_bench_data_reset(heedi_bench_data *data) {
     heed_tokenizer_destroy(data->learned);
     heed_corpus_close(data->corpus);
+    if (data->folder[0]) {
+        char path[HEED_PATH_MAX + 16];
+        store_path(path, data);
+        unlink(path);
+        rmdir(data->folder);
+    }
     *data = (heedi_bench_data){0};
 }

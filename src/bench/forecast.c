@@ -66,7 +66,10 @@ static heed_status rehearse(heed_comm *comm, const heed_config *config, const he
     f->back_seconds = fmax(found.back, found.back_alone);
     f->back_hidden_seconds = f->back_seconds - found.back;
     f->sums_seconds = found.sums;
-    f->compute_seconds += found.update;
+    const double update = (double)f->exchange.own_elements * layers->update;
+    f->compute_seconds += f->exchange.returns_ahead ? found.update : fmin(found.update, update);
+    if (!f->exchange.returns_ahead) /* parameters come while the update lasts */
+        f->back_seconds += fmax(0, found.update - update);
     return HEED_OK;
 }
 
@@ -95,16 +98,20 @@ static void model_network(const heedi_network *network, const heedi_layer_times 
     f->back_hidden_seconds = view->returns_ahead ? covered(f->back_seconds, layers->forward, view->n_buckets) : 0;
 }
 
-/* Of the forward pass that backward does again. The last block's is still there. */
+/* Of the forward pass that backward does again: all blocks but the last of each stack, which are still there. */
 static double again_share(const heed_config *config) {
-    const double layers = (double)config->model.layers, width = (double)config->model.width;
-    const double attention = 4 * width / (4 * width + 2 * (double)config->model.hidden);
-    const double all_but_one = (layers - 1) / layers;
+    const double width = (double)config->model.width, feed_forward = 2 * (double)config->model.hidden;
+    const double encoder = (double)heed_encoder_layers(config), decoder = (double)config->model.layers;
+    const double encoder_attention = 4 * width, decoder_attention = encoder > 0 ? 8 * width : 4 * width;
+    const double all = encoder * (encoder_attention + feed_forward) + decoder * (decoder_attention + feed_forward);
+    const double again_encoder = encoder > 0 ? encoder - 1 : 0, again_decoder = decoder - 1;
     switch (config->train.recompute) {
     case HEED_RECOMPUTE_ATTENTION:
-        return all_but_one * attention;
+        return (again_encoder * encoder_attention + again_decoder * decoder_attention) / all;
     case HEED_RECOMPUTE_BLOCK:
-        return all_but_one;
+        return (again_encoder * (encoder_attention + feed_forward) +
+                again_decoder * (decoder_attention + feed_forward)) /
+               all;
     case HEED_RECOMPUTE_NONE:
         break;
     }

@@ -17,12 +17,12 @@ typedef struct heedi_forecast {
     size_t peak_bytes; /* for a moment, at the start, beside all of it: factors and product of heed_gemm_peak */
     double compute_seconds, out_seconds, back_seconds, seconds; /* a step */
     double out_hidden_seconds, back_hidden_seconds;             /* of out and of back, what is not waited for */
-    double sums_seconds;                                        /* losses and norms to all */
+    double sums_seconds; /* losses and norms to all; rehearsed, the norm is in out */
 } heedi_forecast;
 
 /* Fills f for f->n_ranks ranks, f->ranks_per_node on a node. All ranks of comm measure layers at the same time, as
- * those of a node will: comm should have as many. network NULL: comm has n_ranks ranks, and its own messages are
- * measured. Errors: HEED_MEMORY, HEED_PEER. Collective. */
+ * those of a node will: comm should have as many. network NULL: comm has n_ranks ranks, and their
+ * communication is rehearsed. Errors: HEED_MEMORY, HEED_PEER. Collective. */
 heed_status heedi_make_forecast(heed_comm *comm, const heed_config *config, const heedi_sizes *sizes,
                                 const heedi_network *network, heedi_forecast *f, heed_error *error);
 

@@ -43,6 +43,7 @@ typedef struct workbench {
 
 /* The next n reals of the pool, which comes round: memory that was touched long ago. */
 static real *next(workbench *w, size_t n) {
+    HEED_CHECK(n <= w->pool_size);
     if (w->at + n > w->pool_size)
         w->at = 0;
     real *taken = w->pool + w->at;
@@ -369,11 +370,19 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
+/* The most numbers that a row has on one side of a layer. */
+static size_t widest_of(const workbench *w) {
+    size_t widest = larger(3 * w->width, w->hidden);
+    FOR_TENSORS(w, t, is_linear(t)) {
+        widest = larger(widest, larger(t->dims[0], t->dims[1]));
+    }
+    return widest;
+}
+
 static heed_status place(workbench *w, const heedi_sizes *sizes, size_t n_sequences, heed_error *error) {
     const size_t time = larger(sizes->rows, sizes->source_rows), grain = (size_t)w->config->train.grain;
     const size_t n_rows = n_sequences * time, n_grains = n_sequences / grain;
-    const size_t widest = larger(3 * w->width, w->hidden),
-                 loss_rows = n_rows < HEED_LOSS_BLOCK ? n_rows : HEED_LOSS_BLOCK;
+    const size_t widest = widest_of(w), loss_rows = n_rows < HEED_LOSS_BLOCK ? n_rows : HEED_LOSS_BLOCK;
     const size_t scratch = heed_attention_scratch(time, w->width / (size_t)w->config->model.heads) + n_rows;
     const size_t least_vocab = sizes->source_vocab && sizes->source_vocab < w->vocab ? sizes->source_vocab : w->vocab;
     w->pool_size = heed_bytes(n_rows, 2 * widest + 4 * w->width) * (w->n_encoder + w->n_decoder) + 4 * widest * n_rows;

@@ -21,7 +21,7 @@ typedef struct rehearsal {
     heed_arena arena;
     real *a, *b, *c; /* (SIDE, SIDE) */
     real *weights;
-    size_t forward, backward; /* products a tensor */
+    size_t forward, backward; /* products a pass */
 } rehearsal;
 
 /* Which of the two a pass has. */
@@ -64,10 +64,10 @@ static heed_status clock_product(const rehearsal *r, double *seconds, heed_error
     return status == HEED_OK ? heed_comm_sum(r->comm, seconds, 1, error) : status;
 }
 
-/* Products a tensor that fill a pass of so many seconds. */
-static size_t products_of(const rehearsal *r, double pass, double product) {
-    const double n = pass / (product * (double)r->params->n_tensors);
-    return n > 1 ? (size_t)lround(n) : 1;
+/* The i-th tensor's share of a pass of so many products. */
+static void work_on(const rehearsal *r, size_t i, size_t products) {
+    const size_t n = r->params->n_tensors;
+    work(r, products * (i + 1) / n - products * i / n);
 }
 
 /* Every tensor's parameters are waited for before they are needed. */
@@ -75,7 +75,7 @@ static void forward(const rehearsal *r, doing does) {
     for (size_t i = 0; i < r->params->n_tensors; i++) {
         if (does.exchange)
             heed_gradsync_await(r->sync, r->params->tensors[i].offset + r->params->tensors[i].size);
-        work(r, does.work ? r->forward : 0);
+        work_on(r, i, does.work ? r->forward : 0);
     }
 }
 
@@ -84,7 +84,7 @@ static void backward(const rehearsal *r, doing does) {
     if (does.exchange)
         heed_gradsync_begin(r->sync);
     for (size_t i = r->params->n_tensors; i-- > 0;) {
-        work(r, does.work ? r->backward : 0);
+        work_on(r, i, does.work ? r->backward : 0);
         if (does.exchange)
             heedi_rounds_tensor_is_ready(r->sync, i);
     }
@@ -137,7 +137,7 @@ heed_status heedi_rehearse(heed_comm *comm, const heed_config *config, const hee
     heed_status status = open_rehearsal(&r, config, error);
     if (status == HEED_OK)
         status = clock_product(&r, &product, error);
-    r.forward = products_of(&r, forward_time, product), r.backward = products_of(&r, backward_time, product);
+    r.forward = (size_t)lround(forward_time / product), r.backward = (size_t)lround(backward_time / product);
     if (status == HEED_OK)
         status = measure_passes(&r, (doing){.work = true}, alone, error);
     if (status == HEED_OK)

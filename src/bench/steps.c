@@ -9,7 +9,11 @@
 #include "heed/task.h"
 #include "heed/train.h"
 
-enum { WARM_UP = 2, MARKS = 2 /* of a task told as pairs: <s> and </s> */ };
+enum {
+    WARM_UP = 2,
+    MARKS = 2 /* of a task told as pairs: <s> and </s> */,
+    LONGEST = 1024 /* list that there is a task for: longer pairs count as so long */
+};
 
 typedef struct bench_run {
     heed_config config;
@@ -32,7 +36,7 @@ static heed_task_settings task_of(const heed_config *config, const heedi_sizes *
     const size_t vocab = others < sizes->vocab ? others : sizes->vocab, rows = (sizes->rows + sizes->source_rows) / 2;
     settings.kind = HEED_TASK_COPY;
     settings.with_source = true;
-    settings.length = rows > 2 ? rows - 1 : 1; /* without the mark */
+    settings.length = rows > LONGEST ? LONGEST : rows > 2 ? rows - 1 : 1; /* without the mark */
     settings.symbols = vocab > MARKS ? vocab - MARKS : 1;
     return settings;
 }

@@ -239,7 +239,9 @@ heed_status heedi_command_bench(heedi_cli *cli, heed_error *error) {
         .arguments = "[SECTION.KEY=VALUE...]",
         .about = "Measures matrix products, memory and all-reduce, then training steps: the time of every stage, "
                  "operations a second, and the share of the matrix products' peak in the same run, counting 6 N + 12 "
-                 "layers width time operations a token. Trains on noise of the shape's vocabulary, and writes nothing.",
+                 "layers width time operations a token. Trains on noise of the shape's vocabulary, an encoder-decoder "
+                 "on lists as long as its pairs "
+                 "are on average, and leaves nothing behind.",
         .examples = "  heed bench --shape S\n"
                     "  mpirun -n 2 heed bench --shape M --scaling train.threads=1\n"
                     "  mpirun -n 2 heed bench --shape configs/whale.ini --json\n"

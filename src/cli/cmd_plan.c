@@ -184,7 +184,8 @@ heed_status heedi_command_plan(heedi_cli *cli, heed_error *error) {
         .arguments = "S|M|L|CONFIG [SECTION.KEY=VALUE...]",
         .about = "Says what a run will take before it is queued: parameters, operations, memory, traffic, the time of "
                  "a step and of the run, node-hours. Measures single layers on this machine, with the batch that a "
-                 "rank will have, never a step; the network is alpha + bytes / beta. Run it on as many ranks as a node "
+                 "rank will have, never a step; the network is alpha + bytes / beta, or the exchange is rehearsed. Run "
+                 "it on as many ranks as a node "
                  "will have, so that layers share the node's memory as they will.",
         .examples = "  mpirun -n 2 heed plan configs/M.ini --ranks 64 --network HDR100 train.batch=512\n"
                     "  mpirun -n 2 heed plan M\n"

@@ -106,7 +106,7 @@ static heed_status check_launcher(int size, heed_error *error) {
 
 /* A process that no launcher started has nobody to talk to. Open MPI would start a daemon beside it, in case it spawns
  * ranks later, and look for a network: half of the time of a short command. Without the daemon all such processes are
- * job 0, and would make and remove one folder for their sessions, each from under the others. What the user has set
+ * job 0, and would make and remove one folder for their sessions, each from under the others. What the environment sets
  * stays. */
 static void start_alone(void) {
     static const char *const launchers[] = {"PMIX_RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK"};

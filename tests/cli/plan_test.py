@@ -32,7 +32,16 @@ class Plan(Case):
                 self.assertEqual(planned["memory_bytes"][part], measured[part], (ranks, part))
             self.assertAlmostEqual(planned["memory_bytes"]["activations"], measured["activations"],
                                    delta=0.01 * measured["activations"])
-            self.assertGreater(planned["step"]["compute"], 0)
+            step = planned["step"]
+            self.assertGreater(step["compute"], 0)
+            self.assertEqual(step["gradients_out"] > 0, ranks > 1)  # rehearsed
+            self.assertLessEqual(step["gradients_hidden"], step["gradients_out"])
+            self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["gradients_hidden"] +
+                                   step["parameters_back"] - step["parameters_hidden"] + step["sums"], delta=1e-9)
+
+    def test_a_network_in_the_stead_of_attention(self):
+        """Its first matrix is far wider than the model."""
+        self.expect_success(plan("model.attention=mlp", "log.attention_every=0")[0])
 
     def test_disk_is_exact(self):
         folder = fresh("planned")
@@ -70,6 +79,9 @@ class Plan(Case):
         measured = json.loads(self.expect_success(heed("bench", "--shape", "pairs.ini", "--json", "--steps", "1", ranks=2)).out)
         self.assertEqual(measured["flops_per_token"], planned["flops_per_token"])
         self.assertGreater(measured["stages"]["attention gradient"]["seconds"], 0)
+        self.expect_fault(heed("plan", "pairs.ini", "model.time=1"), 78, r"model.time = 1: every pair has a side of more tokens")
+        self.expect_fault(heed("plan", "pairs.ini", "data.pairs=", "data.task=copy"), 78, r"model.time = 16: a sequence of the task copy has 21 tokens")
+        self.expect_fault(heed("plan", "pairs.ini", env={"TMPDIR": "/nowhere"}), 73, r"TMPDIR = /nowhere: No such file")
         self.expect_fault(heed("plan", "pairs.ini", "data.pairs=nowhere.tsv"), 66, r"nowhere.tsv: cannot read the text: No such file")
         self.expect_fault(heed("plan", "S", "data.task=none", "data.store=pairs/tokens.h5"), 78, r"model.kind = decoder: the data are pairs")
 
