@@ -114,10 +114,10 @@ static heed_status pass(const rehearsal *r, doing does, uint64_t step, double at
 static heed_status measure_passes(const rehearsal *r, doing does, double seconds[PARTS], heed_error *error) {
     double times[PARTS][TIMES], at[PARTS + 1];
     heed_status status = heed_comm_barrier(r->comm, error);
-    for (int i = -WARM_UP; i < TIMES && status == HEED_OK; i++) {
-        status = pass(r, does, (uint64_t)(WARM_UP + i), at, error);
-        for (int part = 0; part < PARTS && i >= 0; part++)
-            times[part][i] = at[part + 1] - at[part];
+    for (uint64_t step = 0; step < WARM_UP + TIMES && status == HEED_OK; step++) {
+        status = pass(r, does, step, at, error);
+        for (int part = 0; part < PARTS && step >= WARM_UP; part++)
+            times[part][step - WARM_UP] = at[part + 1] - at[part];
     }
     if (status != HEED_OK)
         return status;
