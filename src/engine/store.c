@@ -196,6 +196,9 @@ heed_status heed_store_create(heed_store **out, const char *path, heed_error *er
         store_free(store);
         return HEED_CREATE;
     }
+    struct stat made = {0};
+    fstat(store->disk.fd, &made);
+    store->device = made.st_dev, store->inode = made.st_ino;
     store->disk.writing = true;
     heedi_store_enter();
     const hid_t access = heedi_disk_access(&store->disk), creation = H5Pcreate(H5P_FILE_CREATE);
@@ -221,6 +224,17 @@ static bool close_file(heed_store *store) {
     store->held = store->file >= 0 && H5Fclose(store->file) < 0;
     store->file = H5I_INVALID_HID;
     return let_go && !store->held;
+}
+
+/* Does the temporary name still stand for what was made under it? */
+static bool is_ours(const heed_store *store) {
+    struct stat there;
+    return lstat(store->temporary, &there) == 0 && there.st_dev == store->device && there.st_ino == store->inode;
+}
+
+static void remove_temporary(const heed_store *store) {
+    if (is_ours(store))
+        unlink(store->temporary);
 }
 
 static bool sync_file(int fd) {
@@ -254,6 +268,8 @@ static heed_status publish(heed_store *store, heed_error *error) {
     store->disk.fd = -1;
     if (close(fd) != 0) /* some network file systems report a full disk only now */
         return heed_fail(error, HEED_IO, "%s: cannot be written: close: %s", store->path, strerror(errno));
+    if (!is_ours(store))
+        return heed_fail(error, HEED_IO, "%s: another process writes it, too, and has begun later", store->path);
     if (rename(store->temporary, store->path) != 0)
         return heed_fail(error, HEED_IO, "%s: cannot be renamed from %s: %s", store->path, store->temporary,
                          strerror(errno));
@@ -271,7 +287,7 @@ heed_status heed_store_seal(heed_store *store, heed_error *error) {
     if (status == HEED_OK)
         status = publish(store, error);
     if (status != HEED_OK)
-        unlink(store->temporary);
+        remove_temporary(store);
     store_free(store);
     return status;
 }
@@ -283,7 +299,7 @@ void heed_store_discard(heed_store *store) {
     heedi_store_enter();
     close_file(store);
     heedi_store_leave();
-    unlink(store->temporary);
+    remove_temporary(store);
     store_free(store);
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "heed/store.h"
 
@@ -59,6 +60,8 @@ struct heed_store {
     bool held; /* HDF5 did not let go of the file */
     heedi_disk disk;
     char *path, *temporary;
+    dev_t device; /* of the file that was made under the temporary name ... */
+    ino_t inode;  /* ... which another process that writes the same path takes for its own */
     char digest[2 * HEEDI_DIGEST_BYTES + 1];
     size_t n_places;
     heedi_place place[HEEDI_MAX_PLACES];

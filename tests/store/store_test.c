@@ -209,11 +209,41 @@ static void trailer_is_as_documented(void **state) {
     heed_store_close(store);
 }
 
+/* Who began first fails, and leaves alone what the other one writes. */
+static void two_writers_of_one_path(void **state) {
+    (void)state;
+    heed_store *first, *second;
+    float found[2][3];
+    for (int discards = 0; discards < 2; discards++) {
+        unlink("both.h5");
+        OK(heed_store_create(&first, "both.h5", &error));
+        OK(heed_store_create(&second, "both.h5", &error));
+        OK(heed_store_write(second, "/table", HEED_TYPE_FLOAT32, 2, table_dims, table, false, &error));
+        if (discards) {
+            heed_store_discard(first);
+        } else {
+            heed_error refused = HEED_ERROR_INIT;
+            assert_int_equal(heed_store_seal(first, &refused), HEED_IO);
+            assert_string_equal(refused.message, "both.h5: another process writes it, too, and has begun later");
+        }
+        assert_int_not_equal(access("both.h5", F_OK), 0);
+        OK(heed_store_seal(second, &error));
+        OK(heed_store_open(&second, "both.h5", true, &error));
+        OK(heed_store_read(second, "/table", HEED_TYPE_FLOAT32, 2, table_dims, found, &error));
+        assert_memory_equal(found, table, sizeof table);
+        heed_store_close(second);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_back),      cmocka_unit_test(walks_in_name_order),
-        cmocka_unit_test(rows_in_pieces),  cmocka_unit_test(chunks_that_do_not_shrink),
-        cmocka_unit_test(arrays_in_turns), cmocka_unit_test(trailer_is_as_documented),
+        cmocka_unit_test(reads_back),
+        cmocka_unit_test(walks_in_name_order),
+        cmocka_unit_test(rows_in_pieces),
+        cmocka_unit_test(chunks_that_do_not_shrink),
+        cmocka_unit_test(arrays_in_turns),
+        cmocka_unit_test(trailer_is_as_documented),
+        cmocka_unit_test(two_writers_of_one_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
