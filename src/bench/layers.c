@@ -122,34 +122,41 @@ static real *keys_of(workbench *w, const looking *look, real *queries) {
     return look->queries == look->keys ? queries + w->width : next(w, look->key_stride * look->keys->n_rows * w->width);
 }
 
-static void attention_forward(workbench *w) {
+typedef void attention_pass(workbench *w, const looking *look, const heed_attention *attention);
+
+static void look_forward(workbench *w, const looking *look, const heed_attention *attention) {
+    const size_t rows = look->queries->n_rows;
+    real *queries = next(w, look->query_stride * rows * w->width), *keys = keys_of(w, look, queries);
+    real *log_sum = next(w, rows * attention->heads);
+    heed_attention_forward(attention, next(w, rows * w->width), log_sum, queries, keys, keys + w->width, look->queries,
+                           look->keys);
+}
+
+static void look_backward(workbench *w, const looking *look, const heed_attention *attention) {
+    const size_t rows = look->queries->n_rows;
+    real *queries = next(w, look->query_stride * rows * w->width), *keys = keys_of(w, look, queries);
+    real *d_queries = next(w, look->query_stride * rows * w->width), *d_keys = keys_of(w, look, d_queries);
+    real *log_sum = next(w, rows * attention->heads);
+    const real *output = next(w, rows * w->width), *d_output = next(w, rows * w->width);
+    heed_attention_backward(attention, d_queries, d_keys, d_keys + w->width, d_output, output, log_sum, queries, keys,
+                            keys + w->width, look->queries, look->keys);
+}
+
+static void all_attention(workbench *w, attention_pass *pass) {
     for (size_t i = 0; i < LOOKS; i++) {
         const looking look = look_of(w, i);
         const heed_attention attention = attention_of(w, &look);
-        const size_t rows = look.queries->n_rows;
-        for (size_t layer = 0; layer < look.n_layers; layer++) {
-            real *queries = next(w, look.query_stride * rows * w->width), *keys = keys_of(w, &look, queries);
-            real *log_sum = next(w, rows * attention.heads);
-            heed_attention_forward(&attention, next(w, rows * w->width), log_sum, queries, keys, keys + w->width,
-                                   look.queries, look.keys);
-        }
+        for (size_t layer = 0; layer < look.n_layers; layer++)
+            pass(w, &look, &attention);
     }
 }
 
+static void attention_forward(workbench *w) {
+    all_attention(w, look_forward);
+}
+
 static void attention_backward(workbench *w) {
-    for (size_t i = 0; i < LOOKS; i++) {
-        const looking look = look_of(w, i);
-        const heed_attention attention = attention_of(w, &look);
-        const size_t rows = look.queries->n_rows;
-        for (size_t layer = 0; layer < look.n_layers; layer++) {
-            real *queries = next(w, look.query_stride * rows * w->width), *keys = keys_of(w, &look, queries);
-            real *d_queries = next(w, look.query_stride * rows * w->width), *d_keys = keys_of(w, &look, d_queries);
-            real *log_sum = next(w, rows * attention.heads);
-            const real *output = next(w, rows * w->width), *d_output = next(w, rows * w->width);
-            heed_attention_backward(&attention, d_queries, d_keys, d_keys + w->width, d_output, output, log_sum,
-                                    queries, keys, keys + w->width, look.queries, look.keys);
-        }
-    }
+    all_attention(w, look_backward);
 }
 
 /* An activation a block, and what its branches add to the stream. */
