@@ -159,6 +159,15 @@ static size_t whole_blocks(size_t elements) {
     return (elements + HEED_BLOCK - 1) / HEED_BLOCK * HEED_BLOCK;
 }
 
+static void meet_tensors(heedi_bucket *bucket, const heed_params *params) {
+    bucket->first_tensor = params->n_tensors - 1;
+    for (size_t i = params->n_tensors; i-- > 0;)
+        if (heedi_bucket_holds(bucket, &params->tensors[i])) {
+            bucket->first_tensor = i;
+            bucket->n_tensors++;
+        }
+}
+
 static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size_t bucket_blocks, heed_error *error) {
     const size_t bucket_size = bucket_blocks * HEED_BLOCK;
     size_t most = params->n_elements / bucket_size + 1;
@@ -184,8 +193,7 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
     }
     free(bounds);
     for (size_t b = 0; b < plan->n_buckets; b++)
-        for (size_t i = 0; i < params->n_tensors; i++)
-            plan->buckets[b].n_tensors += heedi_bucket_holds(&plan->buckets[b], &params->tensors[i]);
+        meet_tensors(&plan->buckets[b], params);
     return HEED_OK;
 }
 
@@ -194,13 +202,9 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
 static void order_departures(heedi_plan *plan, const heed_params *params) {
     size_t n = 0;
     for (size_t i = params->n_tensors; i-- > 0;)
-        for (size_t b = plan->n_buckets; b-- > 0;) {
-            size_t first = 0;
-            while (first + 1 < params->n_tensors && !heedi_bucket_holds(&plan->buckets[b], &params->tensors[first]))
-                first++;
-            if (first == i)
+        for (size_t b = plan->n_buckets; b-- > 0;)
+            if (plan->buckets[b].first_tensor == i)
                 plan->departs[n++] = b;
-        }
     HEED_CHECK(n == plan->n_buckets);
 }
 

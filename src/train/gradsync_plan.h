@@ -59,7 +59,7 @@ typedef struct heedi_bucket {
     size_t piece;                       /* where its piece begins among those of all buckets */
     size_t *shard_bytes, *shard_offset; /* (ranks) of every rank's shard, from the bucket's start */
     heedi_cut cut[HEEDI_N_ROUNDS];
-    size_t n_tensors; /* that lie in it, wholly or partly */
+    size_t n_tensors, first_tensor; /* that lie in it, wholly or partly; the first of them */
 } heedi_bucket;
 
 typedef struct heedi_plan {
