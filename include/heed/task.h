@@ -57,6 +57,8 @@
 #include "heed/status.h"
 #include "heed/tokenizer.h"
 
+#define HEED_TASK_LONGEST_LIST 1024 /* symbols of a list that is answered with a list */
+
 struct heed_task_settings {
     heed_task_kind kind;
     size_t length, symbols;         /* 0: the task's usual one, as told above */

@@ -9,11 +9,7 @@
 #include "heed/task.h"
 #include "heed/train.h"
 
-enum {
-    WARM_UP = 2,
-    MARKS = 2 /* of a task told as pairs: <s> and </s> */,
-    LONGEST = 1024 /* list that there is a task for: longer pairs count as so long */
-};
+enum { WARM_UP = 2, MARKS = 2 /* of a task told as pairs: <s> and </s> */ };
 
 typedef struct bench_run {
     heed_config config;
@@ -23,7 +19,7 @@ typedef struct bench_run {
 } bench_run;
 
 /* Noise of as many symbols, in sequences as long as the model can take; or lists to copy, for sources, of the length
- * that pairs have on average. */
+ * that pairs have on average, as far as there are such tasks. */
 static heed_task_settings task_of(const heed_config *config, const heedi_sizes *sizes) {
     heed_task_settings settings = {.kind = HEED_TASK_NOISE,
                                    .length = sizes->rows,
@@ -36,7 +32,9 @@ static heed_task_settings task_of(const heed_config *config, const heedi_sizes *
     const size_t vocab = others < sizes->vocab ? others : sizes->vocab, rows = (sizes->rows + sizes->source_rows) / 2;
     settings.kind = HEED_TASK_COPY;
     settings.with_source = true;
-    settings.length = rows > LONGEST ? LONGEST : rows > 2 ? rows - 1 : 1; /* without the mark */
+    settings.length = rows > HEED_TASK_LONGEST_LIST ? HEED_TASK_LONGEST_LIST
+                      : rows > 2                    ? rows - 1
+                                                    : 1; /* without the mark */
     settings.symbols = vocab > MARKS ? vocab - MARKS : 1;
     return settings;
 }

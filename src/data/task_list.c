@@ -5,8 +5,6 @@
  *                   weight  0   ...  0       1    1   ... 1                         target  y_0 ... y_{n-1} </s> */
 #include "task_rules.h"
 
-#define LONGEST 1024
-
 static int32_t equals_sign(const heed_task *task) {
     return (int32_t)task->settings.symbols; /* behind the symbols; with a source, that number is <s> */
 }
@@ -14,8 +12,8 @@ static int32_t equals_sign(const heed_task *task) {
 static heed_status plan(heed_task *task, heed_error *error) {
     const size_t n = task->settings.length, n_symbols = task->settings.symbols;
     const bool with_source = task->settings.with_source;
-    if (n > LONGEST)
-        return heedi_task_fail(task, "length", n, error, "has lists of at most %d symbols", LONGEST);
+    if (n > HEED_TASK_LONGEST_LIST)
+        return heedi_task_fail(task, "length", n, error, "has lists of at most %d symbols", HEED_TASK_LONGEST_LIST);
     if (task->rules->draws_different && n > n_symbols)
         return heedi_task_fail(task, "length", n, error, "cannot draw so many different symbols out of %zu", n_symbols);
     task->time = with_source ? n + 1 : 2 * n;
