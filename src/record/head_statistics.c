@@ -25,19 +25,44 @@ HEEDI_INLINE real fold(real lane[LANES]) {
     return lane[0];
 }
 
+/* The last n < LANES of a row as a whole block; `beyond` stands behind its end. */
+HEEDI_INLINE void pad(real block[LANES], const real *x, size_t n, real beyond) {
+    for (size_t l = 0; l < LANES; l++)
+        block[l] = l < n ? x[l] : beyond;
+}
+
 HEEDI_INLINE real largest(const real *x, size_t n) {
-    real most = x[0];
-    for (size_t j = 1; j < n; j++)
-        most = x[j] > most ? x[j] : most;
-    return most;
+    real lane[LANES], rest[LANES];
+    size_t j = 0;
+    for (size_t l = 0; l < LANES; l++)
+        lane[l] = x[0];
+    for (; j + LANES <= n; j += LANES)
+#pragma omp simd
+        for (size_t l = 0; l < LANES; l++)
+            lane[l] = x[j + l] > lane[l] ? x[j + l] : lane[l];
+    pad(rest, x + j, n - j, x[0]);
+    for (size_t l = 0; l < LANES; l++)
+        lane[l] = rest[l] > lane[l] ? rest[l] : lane[l];
+    for (size_t half = LANES / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
+    return lane[0];
+}
+
+HEEDI_INLINE void add_products(real lane[LANES], const real *a, const real *x) {
+    for (size_t l = 0; l < LANES; l++)
+        lane[l] = heedi_fma(a[l], x[l], lane[l]);
 }
 
 /* sum_j a_j x_j over n, lane by lane */
 HEEDI_INLINE real weighted(const real *a, const real *x, size_t n) {
-    real lane[LANES] = {0};
-    for (size_t j = 0; j < n; j += LANES)
-        for (size_t l = 0; l < LANES && l < n - j; l++)
-            lane[l] = heedi_fma(a[j + l], x[j + l], lane[l]);
+    real lane[LANES] = {0}, a_rest[LANES], x_rest[LANES];
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        add_products(lane, a + j, x + j);
+    pad(a_rest, a + j, n - j, 0);
+    pad(x_rest, x + j, n - j, 0);
+    add_products(lane, a_rest, x_rest);
     return fold(lane);
 }
 
@@ -46,38 +71,63 @@ static void count(double slot[HEED_STATISTIC_SLOT], heed_head_statistic statisti
     slot[HEED_N_STATISTICS + statistic] += weight;
 }
 
+/* Of exponentials e_j = exp(s_j - most): sum e_j, sum e_j (s_j - most), sum e_j j, lane by lane. */
+typedef struct moments {
+    real sum[LANES], spread[LANES], place[LANES];
+} moments;
+
+/* Scores of the keys from `first` on become exponentials, and are added. */
+HEEDI_INLINE void add_exponentials(moments *m, real *score, real most, size_t first) {
+    for (size_t l = 0; l < LANES; l++) {
+        const real below = score[l] - most, e = heedi_exp_falling(below);
+        score[l] = e;
+        m->sum[l] += e;
+        m->spread[l] = heedi_fma(e, below, m->spread[l]);
+        m->place[l] = heedi_fma(e, (real)(int32_t)(first + l), m->place[l]);
+    }
+}
+
+/* Gains become advantages; adds their credits' sizes. */
+HEEDI_INLINE void add_credit(real credit[LANES], real *gain, const real *weight, real mean) {
+    for (size_t l = 0; l < LANES; l++) {
+        const real advantage = mean - gain[l], c = weight[l] * advantage;
+        gain[l] = advantage;
+        credit[l] += c < 0 ? -c : c;
+    }
+}
+
 /* Adds the statistics of a query at place i, counted from its first visible key on, whose n_visible scores become
  * weights; gain holds u_ij, or is NULL, and becomes the advantage. alike: queries and keys are tokens of one sequence.
  */
 HEED_MULTIVERSION static void add_query(double slot[HEED_STATISTIC_SLOT], real *score, real *gain, size_t i,
                                         size_t n_visible, bool alike) {
-    const real most = largest(score, n_visible);
-    real sum[LANES] = {0}, spread[LANES] = {0}, place[LANES] = {0}, credit[LANES] = {0};
-    for (size_t j = 0; j < n_visible; j += LANES)
-        for (size_t l = 0; l < LANES && l < n_visible - j; l++) {
-            const real below = score[j + l] - most, e = heedi_exp(below);
-            score[j + l] = e;
-            sum[l] += e;
-            spread[l] = heedi_fma(e, below, spread[l]);
-            place[l] = heedi_fma(e, (real)(j + l), place[l]);
-        }
-    const real total = fold(sum), scale = 1 / total;
+    const real most = largest(score, n_visible), nothing = most - 1000; /* whose exponential is 0 */
+    const size_t whole = n_visible / LANES * LANES, n_rest = n_visible - whole;
+    real rest[LANES], weight_rest[LANES];
+    moments m = {{0}, {0}, {0}};
+    for (size_t j = 0; j < whole; j += LANES)
+        add_exponentials(&m, score + j, most, j);
+    pad(rest, score + whole, n_rest, nothing);
+    add_exponentials(&m, rest, most, whole);
+    memcpy(score + whole, rest, n_rest * sizeof *score);
+    const real total = fold(m.sum), scale = 1 / total;
     for (size_t j = 0; j < n_visible; j++)
         score[j] *= scale;
-    count(slot, HEED_ENTROPY, log((double)total) - (double)(fold(spread) * scale), 1);
-    count(slot, HEED_DISTANCE, (double)i - (double)(fold(place) * scale), 1);
+    count(slot, HEED_ENTROPY, log((double)total) - (double)(fold(m.spread) * scale), 1);
+    count(slot, HEED_DISTANCE, (double)i - (double)(fold(m.place) * scale), 1);
     count(slot, HEED_TOP1, (double)scale, 1); /* the largest score's exponential is 1 */
     if (alike && i > 0 && i <= n_visible)
         count(slot, HEED_PREVIOUS, (double)score[i - 1], 1);
     if (!gain)
         return;
     const real mean = weighted(score, gain, n_visible);
-    for (size_t j = 0; j < n_visible; j += LANES)
-        for (size_t l = 0; l < LANES && l < n_visible - j; l++) {
-            const real advantage = mean - gain[j + l], c = score[j + l] * advantage;
-            gain[j + l] = advantage;
-            credit[l] += c < 0 ? -c : c;
-        }
+    real credit[LANES] = {0};
+    for (size_t j = 0; j < whole; j += LANES)
+        add_credit(credit, gain + j, score + j, mean);
+    pad(rest, gain + whole, n_rest, 0);
+    pad(weight_rest, score + whole, n_rest, 0);
+    add_credit(credit, rest, weight_rest, mean);
+    memcpy(gain + whole, rest, n_rest * sizeof *gain);
     count(slot, HEED_CREDIT_SIZE, (double)fold(credit), 1);
 }
 

@@ -76,11 +76,13 @@ heed_status heedi_look_open(heedi_run *run, heed_error *error) {
 
 /* Observers of all kinds of attention; context is the run. */
 static void see_maps(void *context, const heed_attention_view *view) {
+    HEED_IN_STAGE(LOOK);
     heedi_run *run = context;
     heed_attention_maps_see(run->look.maps[view->kind], view);
 }
 
 static void see_statistics(void *context, const heed_attention_view *view) {
+    HEED_IN_STAGE(LOOK);
     heedi_run *run = context;
     heed_head_statistics_see(&run->look.statistics[view->kind], view);
 }
@@ -94,6 +96,7 @@ static void look_at_probes(heedi_run *run) {
 }
 
 bool heedi_look_begin(heedi_run *run) {
+    HEED_IN_STAGE(LOOK);
     if (!run->look.every || run->trainer.step % run->look.every != 0)
         return false;
     if (run->comm->rank == 0 && heedi_look_finish(run, &run->trainer.failed) == HEED_OK)
