@@ -9,6 +9,8 @@
 #include "heed/status.h"
 
 #define HEED_ALIGNMENT 64 /* bytes: one cache line, one AVX-512 register */
+#define HEED_HUGE_PAGE_BYTES                                                                                           \
+    ((size_t)2 << 20) /* an arena of a multiple of it lies in huge pages, where there are any */
 
 typedef struct heed_arena {
     unsigned char *base;

@@ -19,29 +19,35 @@
 
 #define UNPACKED 2u /* a chunk whose second filter, deflate after the shuffle, was left out */
 
-/* HDF5's shuffle: the first bytes of all elements, then the second ones, and so on. */
-static void shuffle(unsigned char *restrict to, const unsigned char *restrict from, size_t n, size_t element_bytes) {
-    for (size_t b = 0; b < element_bytes; b++)
-        for (size_t i = 0; i < n; i++)
+/* HDF5's shuffle: the first bytes of all n elements, then the second ones, and so on. Elements from n_there on are 0.
+ */
+static void shuffle(unsigned char *restrict to, const unsigned char *restrict from, size_t n_there, size_t n,
+                    size_t element_bytes) {
+    for (size_t b = 0; b < element_bytes; b++) {
+        for (size_t i = 0; i < n_there; i++)
             to[b * n + i] = from[i * element_bytes + b];
+        memset(to + b * n + n_there, 0, n - n_there);
+    }
 }
 
 /* --- one chunk -------------------------------------------------------------------------------------------------- */
 
 #ifdef HEED_ISAL
 
+#define TABLES_BYTES ISAL_DEF_LVL1_DEFAULT
+
 typedef struct packer {
     struct isal_zstream stream;
-    uint8_t *tables;
+    uint8_t *tables; /* (TABLES_BYTES) */
 } packer;
 
-static bool packer_begin(packer *p) {
-    p->tables = malloc(ISAL_DEF_LVL1_DEFAULT);
-    return p->tables != NULL;
+static bool packer_begin(packer *p, void *tables) {
+    p->tables = tables;
+    return true;
 }
 
 static void packer_end(packer *p) {
-    free(p->tables);
+    (void)p;
 }
 
 /* The bytes that n plain ones take, or 0 where that is more than room. */
@@ -63,9 +69,12 @@ static size_t pack(packer *p, unsigned char *to, size_t room, unsigned char *pla
 #define MOST_WINDOW 15 /* zlib's largest sizes */
 #define MOST_MEMORY 9
 
+#define TABLES_BYTES 0 /* zlib's are its own */
+
 typedef z_stream packer;
 
-static bool packer_begin(packer *p) {
+static bool packer_begin(packer *p, void *tables) {
+    (void)tables;
     return deflateInit2(p, HEEDI_DEFLATE_LEVEL, Z_DEFLATED, MOST_WINDOW, MOST_MEMORY, Z_RLE) == Z_OK;
 }
 
@@ -101,9 +110,15 @@ bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *
     const size_t row = product(form->dims, 1, n_dims), end = (first + count) * row;
     const size_t line = product(form->dims, divided, n_dims), elements = product(form->chunk, 0, n_dims);
     const size_t size = form->element_bytes, bytes = elements * size;
+    const size_t room = 2 * heed_aligned(bytes) + TABLES_BYTES;
+    heed_arena arena;
+    heed_error ignored = HEED_ERROR_INIT;
     packer deflater = {0};
-    unsigned char *plain = malloc(bytes), *shuffled = malloc(bytes), *packed = malloc(bytes);
-    bool ok = packer_begin(&deflater) && plain && shuffled && packed;
+    bool ok = heed_arena_init(&arena, room > HEED_HUGE_PAGE_BYTES ? room : HEED_HUGE_PAGE_BYTES, "a chunk", &ignored) ==
+              HEED_OK;
+    unsigned char *shuffled = ok ? heed_arena_take(&arena, bytes) : NULL;
+    unsigned char *packed = ok ? heed_arena_take(&arena, bytes) : NULL;
+    ok = ok && packer_begin(&deflater, heed_arena_take(&arena, TABLES_BYTES));
     if (!ok)
         store->disk.error = ENOMEM; /* HDF5 has no word for it */
     for (size_t at = first * row; ok && at < end;) {
@@ -112,20 +127,13 @@ bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *
         hsize_t place[HEED_STORE_MAX_DIMS];
         for (int d = 0; d < n_dims; d++)
             place[d] = at / product(form->dims, d + 1, n_dims) % form->dims[d];
-        if (n < elements) { /* the last chunk of a line is stored whole */
-            memcpy(plain, from, n * size);
-            memset(plain + n * size, 0, bytes - n * size);
-            from = plain;
-        }
-        shuffle(shuffled, from, elements, size);
+        shuffle(shuffled, from, n, elements, size); /* the last chunk of a line is stored whole */
         const size_t used = pack(&deflater, packed, bytes, shuffled, bytes);
         ok = H5Dwrite_chunk(array, H5P_DEFAULT, used > 0 ? 0 : UNPACKED, place, used > 0 ? used : bytes,
                             used > 0 ? packed : shuffled) >= 0;
         at += n;
     }
     packer_end(&deflater);
-    free(packed);
-    free(shuffled);
-    free(plain);
+    heed_arena_reset(&arena);
     return ok;
 }
