@@ -72,11 +72,15 @@ heed_status heed_store_write_number(heed_store *store, const char *object, const
 heed_status heed_store_write_kind(heed_store *store, const char *kind, int64_t format, heed_error *error);
 heed_status heed_store_check_kind(heed_store *store, const char *kind, int64_t format, heed_error *error);
 
-/* netCDF-4 dimension scales: makes the 1-d array `scale` a coordinate with that dimension name, and ties axis `axis` of
- * array `name` to it, which is how xarray and ncdump find dimensions. */
+/* netCDF-4 dimension scales, by which xarray and ncdump find dimensions. make_scale: the 1-d array `scale` is a
+ * coordinate with that dimension name. attach_scales, once for a file: axis d of each array belongs to scale[d], up to
+ * the first NULL. Errors: HEED_IO, HEED_MEMORY. */
+typedef struct heed_scaled_array {
+    const char *name, *scale[HEED_STORE_MAX_DIMS];
+} heed_scaled_array;
 heed_status heed_store_make_scale(heed_store *store, const char *scale, const char *dimension, heed_error *error);
-heed_status heed_store_attach_scale(heed_store *store, const char *name, int axis, const char *scale,
-                                    heed_error *error);
+heed_status heed_store_attach_scales(heed_store *store, const heed_scaled_array *arrays, size_t n_arrays,
+                                     heed_error *error);
 
 /* Publishes the file: flush, close, trailer, fsync, rename to path, fsync of the folder. The store is freed in either
  * case; after a failure the temporary file is gone and an earlier file at path is untouched. Errors: HEED_IO. */

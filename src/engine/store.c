@@ -172,6 +172,7 @@ static void store_free(heed_store *store) {
     if (store->disk.fd >= 0)
         close(store->disk.fd);
     store->disk.fd = -1;
+    heed_arena_reset(&store->chunks);
     free(store->path);
     free(store->temporary);
     if (!store->held)

@@ -34,7 +34,7 @@ static void shuffle(unsigned char *restrict to, const unsigned char *restrict fr
 
 #ifdef HEED_ISAL
 
-#define TABLES_BYTES ISAL_DEF_LVL1_DEFAULT
+#define TABLES_BYTES ISAL_DEF_LVL2_DEFAULT
 
 typedef struct packer {
     struct isal_zstream stream;
@@ -53,9 +53,9 @@ static void packer_end(packer *p) {
 /* The bytes that n plain ones take, or 0 where that is more than room. */
 static size_t pack(packer *p, unsigned char *to, size_t room, unsigned char *plain, size_t n) {
     isal_deflate_init(&p->stream); /* ISA-L's reset would leave out the next chunk's header */
-    p->stream.level = 1;
+    p->stream.level = 2;
     p->stream.level_buf = p->tables;
-    p->stream.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+    p->stream.level_buf_size = ISAL_DEF_LVL2_DEFAULT;
     p->stream.gzip_flag = IGZIP_ZLIB;
     p->stream.end_of_stream = 1;
     p->stream.next_in = plain, p->stream.avail_in = (uint32_t)n;
@@ -101,6 +101,25 @@ static size_t product(const hsize_t *size, int from, int end) {
     return n;
 }
 
+/* Room for a chunk shuffled and packed, which stays with the store: most files have more arrays of the same kind. Whole
+ * huge pages, because the memory of a log is not used for a hundred steps, and small pages come back slowly. */
+static bool divide_room(heed_store *store, size_t bytes, unsigned char **shuffled, unsigned char **packed,
+                        unsigned char **tables) {
+    const size_t one = heed_aligned(bytes), all = 2 * one + heed_aligned(TABLES_BYTES);
+    heed_error ignored = HEED_ERROR_INIT;
+    if (store->chunks.capacity_bytes < all) {
+        heed_arena_reset(&store->chunks);
+        if (heed_arena_init(&store->chunks, all > HEED_HUGE_PAGE_BYTES ? all : HEED_HUGE_PAGE_BYTES, "a chunk",
+                            &ignored) != HEED_OK)
+            return false;
+    }
+    store->chunks.used_bytes = 0;
+    *shuffled = heed_arena_take(&store->chunks, one);
+    *packed = heed_arena_take(&store->chunks, one);
+    *tables = heed_arena_take(&store->chunks, TABLES_BYTES);
+    return true;
+}
+
 bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *form, size_t first, size_t count,
                             const void *data) {
     const int n_dims = form->n_dims;
@@ -110,15 +129,9 @@ bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *
     const size_t row = product(form->dims, 1, n_dims), end = (first + count) * row;
     const size_t line = product(form->dims, divided, n_dims), elements = product(form->chunk, 0, n_dims);
     const size_t size = form->element_bytes, bytes = elements * size;
-    const size_t room = 2 * heed_aligned(bytes) + TABLES_BYTES;
-    heed_arena arena;
-    heed_error ignored = HEED_ERROR_INIT;
     packer deflater = {0};
-    bool ok = heed_arena_init(&arena, room > HEED_HUGE_PAGE_BYTES ? room : HEED_HUGE_PAGE_BYTES, "a chunk", &ignored) ==
-              HEED_OK;
-    unsigned char *shuffled = ok ? heed_arena_take(&arena, bytes) : NULL;
-    unsigned char *packed = ok ? heed_arena_take(&arena, bytes) : NULL;
-    ok = ok && packer_begin(&deflater, heed_arena_take(&arena, TABLES_BYTES));
+    unsigned char *shuffled, *packed, *tables;
+    bool ok = divide_room(store, bytes, &shuffled, &packed, &tables) && packer_begin(&deflater, tables);
     if (!ok)
         store->disk.error = ENOMEM; /* HDF5 has no word for it */
     for (size_t at = first * row; ok && at < end;) {
@@ -134,6 +147,5 @@ bool heedi_store_put_chunks(heed_store *store, hid_t array, const heedi_chunks *
         at += n;
     }
     packer_end(&deflater);
-    heed_arena_reset(&arena);
     return ok;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "heed/arena.h"
 #include "heed/store.h"
 
 /* --- store_disk.c: the bytes of one file ------------------------------------------------------------------------ */
@@ -47,7 +48,7 @@ typedef struct heedi_place { /* where the rows of an array that is stored in one
 } heedi_place;
 
 #define HEEDI_MAX_NAME 256
-#define HEEDI_MAX_OPEN 16
+#define HEEDI_MAX_OPEN 32
 
 typedef struct heedi_open { /* an array or a group that is open in HDF5 */
     char name[HEEDI_MAX_NAME];
@@ -65,7 +66,8 @@ struct heed_store {
     char digest[2 * HEEDI_DIGEST_BYTES + 1];
     size_t n_places;
     heedi_place place[HEEDI_MAX_PLACES];
-    size_t n_open; /* those used last stay open: to open one costs as much as to write little */
+    heed_arena chunks; /* in which chunks are compressed; empty before the first */
+    size_t n_open;     /* those used last stay open: to open one costs as much as to write little */
     uint64_t n_asked;
     heedi_open open[HEEDI_MAX_OPEN];
 };

@@ -1,7 +1,6 @@
 /* Writing arrays and attributes. Nothing carries a time of day, so that equal contents make equal files, within
  * one build: what is deflated depends on the library. */
 #include <hdf5.h>
-#include <hdf5_hl.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -193,28 +192,5 @@ heed_status heed_store_write(heed_store *store, const char *name, heed_type type
         const size_t count = n_rows - first < slice ? n_rows - first : slice;
         status = heed_store_write_rows(store, name, first, count, (const char *)data + first * row_bytes, error);
     }
-    return status;
-}
-
-/* --- dimension scales ------------------------------------------------------------------------------------------- */
-
-heed_status heed_store_make_scale(heed_store *store, const char *scale, const char *dimension, heed_error *error) {
-    heedi_store_enter();
-    heed_status status = HEED_OK;
-    const hid_t array = heedi_store_object(store, scale);
-    if (array < 0 || H5DSset_scale(array, dimension) < 0 || store->disk.error)
-        status = heedi_store_fail(store, scale, "cannot be made a dimension scale", error);
-    heedi_store_leave();
-    return status;
-}
-
-heed_status heed_store_attach_scale(heed_store *store, const char *name, int axis, const char *scale,
-                                    heed_error *error) {
-    heedi_store_enter();
-    heed_status status = HEED_OK;
-    const hid_t array = heedi_store_object(store, name), dimension = heedi_store_object(store, scale);
-    if (array < 0 || dimension < 0 || H5DSattach_scale(array, dimension, (unsigned)axis) < 0 || store->disk.error)
-        status = heedi_store_fail(store, name, "cannot be given a dimension scale", error);
-    heedi_store_leave();
     return status;
 }

@@ -22,14 +22,20 @@ static heed_status annotate_array(heed_store *store, const heedi_netcdf_array *a
     return status;
 }
 
-static heed_status attach_scales(heed_store *store, const heedi_netcdf_array *table, size_t n_coordinates,
-                                 const heedi_netcdf_array *array, heed_error *error) {
-    heed_status status = HEED_OK;
-    for (int d = 0; array->axes[d] && status == HEED_OK; d++)
-        for (size_t c = 0; c < n_coordinates && status == HEED_OK; c++)
-            if (table[c].axes[0] == array->axes[d])
-                status = heed_store_attach_scale(store, array->name, d, table[c].name, error);
-    return status;
+enum { MOST_ARRAYS = 64 };
+
+static heed_status attach_scales(heed_store *store, const heedi_netcdf_array *table, size_t n_arrays,
+                                 size_t n_coordinates, heed_error *error) {
+    heed_scaled_array scaled[MOST_ARRAYS] = {{0}};
+    HEED_CHECK(n_arrays <= MOST_ARRAYS);
+    for (size_t i = n_coordinates; i < n_arrays; i++) {
+        scaled[i].name = table[i].name;
+        for (int d = 0; table[i].axes[d]; d++)
+            for (size_t c = 0; c < n_coordinates; c++)
+                if (table[c].axes[0] == table[i].axes[d])
+                    scaled[i].scale[d] = table[c].name;
+    }
+    return heed_store_attach_scales(store, scaled + n_coordinates, n_arrays - n_coordinates, error);
 }
 
 heed_status heedi_netcdf_annotate(heed_store *store, const heedi_netcdf_array *table, size_t n_arrays,
@@ -38,10 +44,7 @@ heed_status heedi_netcdf_annotate(heed_store *store, const heedi_netcdf_array *t
     for (size_t i = 0; i < n_coordinates && status == HEED_OK; i++)
         status = table[i].type == HEED_TYPE_UINT8 ? make_plain_dimension(store, table[i].name, error)
                                                   : heed_store_make_scale(store, table[i].name, table[i].name, error);
-    for (size_t i = 0; i < n_arrays && status == HEED_OK; i++) {
+    for (size_t i = 0; i < n_arrays && status == HEED_OK; i++)
         status = annotate_array(store, &table[i], error);
-        if (status == HEED_OK && i >= n_coordinates)
-            status = attach_scales(store, table, n_coordinates, &table[i], error);
-    }
-    return status;
+    return status == HEED_OK ? attach_scales(store, table, n_arrays, n_coordinates, error) : status;
 }

@@ -147,7 +147,7 @@ static void chunks_that_do_not_shrink(void **state) {
 /* Many more arrays than stay open while a file is written, in turns, each with an attribute. */
 static void arrays_in_turns(void **state) {
     (void)state;
-    enum { ARRAYS = 50, ROWS = 3, STAY_OPEN = 16 };
+    enum { ARRAYS = 50, ROWS = 3, STAY_OPEN = 32 };
     const size_t n = ROWS;
     char name[32], key[32];
     heed_store *store;
@@ -158,8 +158,8 @@ static void arrays_in_turns(void **state) {
     }
     OK(heed_store_make_scale(store, "/group/array-0", "row", &error)); /* closed long ago */
     snprintf(name, sizeof name, "/group/array-%d", ARRAYS - STAY_OPEN + 1);
-    OK(heed_store_attach_scale(store, name, 0, "/group/array-0", &error));
-    OK(heed_store_attach_scale(store, name, 0, "/group/array-1", &error)); /* opened while the other is the oldest */
+    const heed_scaled_array scaled[] = {{name, {"/group/array-0"}}, {"/group/array-2", {"/group/array-0"}}};
+    OK(heed_store_attach_scales(store, scaled, 2, &error));
     for (int row = 0; row < ROWS; row++)
         for (int a = 0; a < ARRAYS; a++) {
             const int32_t value = 1000 * row + a;
