@@ -8,28 +8,44 @@
 #include "nn/loss.h"
 #include "nn/softmax.h"
 
-enum { NEAR = 4096 }; /* a longer row would push itself out of the nearest cache */
+enum {
+    NEAR = 4096, /* a longer row would push others out of the nearest cache */
+    TOGETHER =
+        4 /* rows; while the maximum or the sum of one is folded and waited for, the processor goes on with another */
+};
 
 /* Rows [from, to) of a block: the loss, and logits become their own gradient. */
 HEED_MULTIVERSION static void loss_rows(real *loss, real *logits, const int32_t *target, const real *weight_of,
                                         real smoothing, size_t from, size_t to, size_t vocab) {
     const real others = smoothing / (real)vocab; /* of q on every token */
-    for (size_t r = from; r < to; r++) {
-        real *row = logits + r * vocab;
-        const real w = weight_of[r], at_target = row[target[r]];
-        if (r + 1 < to && vocab <= NEAR)
-            heedi_ask_for(row + vocab, vocab);
-        const real sum = smoothing > 0 ? heedi_sum_row(row, vocab) : 0;
-        real log_sum;
-        const real scale = w / heedi_exp_row(row, vocab, &log_sum);
-        for (size_t v = 0; v < vocab; v++)
-            row[v] *= scale;
-        row[target[r]] -= w * (1 - smoothing);
-        loss[r] = w * (log_sum - (1 - smoothing) * at_target);
-        if (smoothing > 0) {
+    const size_t together = vocab <= NEAR ? TOGETHER : 1;
+    for (size_t first = from; first < to; first += together) {
+        const size_t n = heedi_min(together, to - first);
+        real largest[TOGETHER], sum[TOGETHER], plain[TOGETHER], at_target[TOGETHER];
+        for (size_t i = 0; i < n; i++) {
+            const real *row = logits + (first + i) * vocab;
+            at_target[i] = row[target[first + i]];
+            plain[i] = smoothing > 0 ? heedi_sum_row(row, vocab) : 0;
+            largest[i] = heedi_largest(row, vocab);
+        }
+        for (size_t i = 0; i < n; i++) {
+            if (first + together + i < to && vocab <= NEAR)
+                heedi_ask_for(logits + (first + together + i) * vocab, vocab);
+            sum[i] = heedi_exp_below(logits + (first + i) * vocab, vocab, largest[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            const size_t r = first + i;
+            const real w = weight_of[r], scale = w / sum[i], log_sum = largest[i] + (real)log((double)sum[i]);
+            real *row = logits + r * vocab;
             for (size_t v = 0; v < vocab; v++)
-                row[v] -= w * others;
-            loss[r] -= w * others * sum;
+                row[v] *= scale;
+            row[target[r]] -= w * (1 - smoothing);
+            loss[r] = w * (log_sum - (1 - smoothing) * at_target[i]);
+            if (smoothing > 0) {
+                for (size_t v = 0; v < vocab; v++)
+                    row[v] -= w * others;
+                loss[r] -= w * others * plain[i];
+            }
         }
     }
 }

@@ -22,9 +22,8 @@ HEEDI_INLINE real heedi_largest(const real *x, size_t n) {
     return lane[0];
 }
 
-/* x = exp(x - largest) in place; returns the sum of the results. *log_sum gets log sum exp(x) of the x that came in. */
-HEEDI_INLINE real heedi_exp_row(real *x, size_t n, real *log_sum) {
-    const real largest = heedi_largest(x, n);
+/* x = exp(x - largest) in place; returns the sum of the results. */
+HEEDI_INLINE real heedi_exp_below(real *x, size_t n, real largest) {
     real lane[HEEDI_LANES] = {0};
     size_t i = 0;
     for (; i + HEEDI_LANES <= n; i += HEEDI_LANES)
@@ -36,7 +35,12 @@ HEEDI_INLINE real heedi_exp_row(real *x, size_t n, real *log_sum) {
         x[i + l] = heedi_exp_falling(x[i + l] - largest);
         lane[l] += x[i + l];
     }
-    const real sum = heedi_fold(lane);
+    return heedi_fold(lane);
+}
+
+/* The same below the largest x; *log_sum gets log sum exp(x) of the x that came in. */
+HEEDI_INLINE real heedi_exp_row(real *x, size_t n, real *log_sum) {
+    const real largest = heedi_largest(x, n), sum = heedi_exp_below(x, n, largest);
     *log_sum = largest + (real)log((double)sum);
     return sum;
 }
