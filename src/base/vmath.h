@@ -8,7 +8,7 @@
  *
  * Error bounds in units of the last place, over all floats (tests/nn/vmath_test.c holds them): exp 1.02, logistic
  * 3 and its density 5, the normal distribution 7 and its density 3. Where a result is subnormal its last place is
- * 2^-149. NaN gives NaN. */
+ * 2^-149. NaN gives NaN, but for the density of the normal distribution. */
 #ifndef HEEDI_VMATH_H
 #define HEEDI_VMATH_H
 
@@ -19,6 +19,12 @@
 #include "heed/real.h"
 
 #define HEEDI_INLINE static inline __attribute__((always_inline))
+
+/* The normal distribution at x: its distribution function, the derivative of that, and x itself, but held where the
+ * density is 0 all the same, so that no product of infinity and zero comes up. Of a NaN cdf is one. */
+typedef struct heedi_normal {
+    real cdf, density, x;
+} heedi_normal;
 
 #ifdef HEED_DOUBLE
 
@@ -40,9 +46,9 @@ HEEDI_INLINE real heedi_logistic(real *density, real x) {
     return (x < 0 ? e : 1) / (1 + e);
 }
 
-HEEDI_INLINE real heedi_normal(real *density, real x) {
-    *density = 0.39894228040143267794 * exp(-0.5 * x * x);
-    return 0.5 * erfc(-0.70710678118654752440 * x);
+HEEDI_INLINE heedi_normal heedi_normal_at(real x) {
+    const real held = x > 32 ? 32 : x < -32 ? -32 : x;
+    return (heedi_normal){0.5 * erfc(-0.70710678118654752440 * x), 0.39894228040143267794 * exp(-0.5 * x * x), held};
 }
 
 #else
@@ -50,6 +56,26 @@ HEEDI_INLINE real heedi_normal(real *density, real x) {
 /* a b + c, rounded once */
 HEEDI_INLINE real heedi_fma(real a, real b, real c) {
     return __builtin_fmaf(a, b, c);
+}
+
+HEEDI_INLINE uint32_t heedi_bits(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+HEEDI_INLINE float heedi_of_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The number whose bits are lower, as unsigned integers: of positive numbers the smaller, of negative ones the larger.
+ * A comparison of floats would be one instruction as well, but gcc 12 takes it for a branch, on whose constant side it
+ * computes ahead, and pays for that with blends. */
+HEEDI_INLINE float heedi_lower_bits(float x, float y) {
+    const uint32_t a = heedi_bits(x), b = heedi_bits(y);
+    return heedi_of_bits(a < b ? a : b);
 }
 
 HEEDI_INLINE float heedi_power_of_two(int32_t n) {
@@ -89,21 +115,18 @@ HEEDI_INLINE float heedi_exp(float x) {
     return y * heedi_power_of_two(half) * heedi_power_of_two(exponent - half);
 }
 
-/* heedi_exp(x), bit by bit, for -106 <= x <= 43 in fewer operations: 2^(n + 64) goes straight into the exponent of e^r,
- * where it fits, and the product by 2^-64 rounds once. From a NaN anything may come. */
-HEEDI_INLINE float heedi_exp_bounded(float x) {
-    uint32_t shifted, bits;
-    float y = heedi_exp_rest(x, 0x1.8p23f + 64.0f, &shifted);
-    memcpy(&bits, &y, sizeof bits);
-    bits += shifted << 23;
-    memcpy(&y, &bits, sizeof y);
-    return y * 0x1p-64f;
+/* 2^64 e^x for -106 <= x <= 43: 2^(n + 64) goes straight into the exponent of e^r, where it fits. From a NaN anything
+ * may come. */
+HEEDI_INLINE float heedi_exp_raised(float x) {
+    uint32_t shifted;
+    const float y = heedi_exp_rest(x, 0x1.8p23f + 64.0f, &shifted);
+    return heedi_of_bits(heedi_bits(y) + (shifted << 23));
 }
 
 /* heedi_exp(x), bit by bit, for x <= 43 and NaN: what softmax needs. */
 HEEDI_INLINE float heedi_exp_falling(float x) {
     x = x < -105.0f ? -105.0f : x;
-    return heedi_fma(0.0f, x, heedi_exp_bounded(x)); /* NaN stays NaN */
+    return heedi_fma(0.0f, x, 0x1p-64f * heedi_exp_raised(x)); /* the product rounds, once; NaN stays NaN */
 }
 
 /* The logistic function 1 / (1 + e^-x); density gets its derivative. The exponential is that of -|x|, so that both
@@ -115,29 +138,26 @@ HEEDI_INLINE float heedi_logistic(float *density, float x) {
     return x < 0.0f ? e * inverse : inverse;
 }
 
-/* The normal distribution function; density gets its derivative e^(-x^2/2) / sqrt(2 pi).
- * With t = |x|: 1 - cdf(t) = e^(-t^2/2) M(t), where M(t) = z Q(z), z = 1 / (1 + 11/32 t), Q of degree 8 (relative error
- * 2.6e-8 up to t = 14.5, beyond which the result is 0). The rounding error of t^2 is put back into the exponential. */
-HEEDI_INLINE float heedi_normal(float *density, float x) {
-    float t = __builtin_fabsf(x);
-    t = t > 14.5f ? 14.5f : t;
-    const float square = t * t;
-    const float rest = heedi_fma(t, t, -square);
-    float e = heedi_exp_bounded(-0.5f * square);
-    e = heedi_fma(e, -0.5f * rest, e);
-    const float z = 1.0f / heedi_fma(t, 0.34375f, 1.0f);
-    float q = -0.0275824335292f;
-    q = heedi_fma(q, z, 0.14280495842f);
-    q = heedi_fma(q, z, -0.269682353261f);
-    q = heedi_fma(q, z, 0.188745079155f);
-    q = heedi_fma(q, z, -0.037908863727f);
-    q = heedi_fma(q, z, 0.11210773246f);
-    q = heedi_fma(q, z, 0.11686952692f);
-    q = heedi_fma(q, z, 0.13752582257f);
-    q = heedi_fma(q, z, 0.137120543258f);
+/* With t = |x|: 1 - cdf(t) = e^(-t^2/2) M(t), where M(t) = z Q(z), z = 1 / (1 + 11/32 t), Q of degree 8 (relative error
+ * 2.6e-8 up to t = 14.5, beyond which the result is 0). The rounding error of -t^2/2 is put back into the exponential,
+ * which is kept 2^64 times as large; Q and the constant of the density make up for that. */
+HEEDI_INLINE heedi_normal heedi_normal_at(float x) {
+    const float lower = 0x1p-64f, beside = __builtin_fabsf(x), t = heedi_lower_bits(beside, 14.5f), half = -0.5f * t;
+    const float exponent = half * t, rest = heedi_fma(half, t, -exponent);
+    float e = heedi_exp_raised(exponent);
+    e = heedi_fma(e, rest, e);
+    const float z = 1.0f / heedi_fma(beside, 0.34375f, 1.0f); /* not t, which is no NaN where x is one */
+    float q = lower * -0.0275824335292f;
+    q = heedi_fma(q, z, lower * 0.14280495842f);
+    q = heedi_fma(q, z, lower * -0.269682353261f);
+    q = heedi_fma(q, z, lower * 0.188745079155f);
+    q = heedi_fma(q, z, lower * -0.037908863727f);
+    q = heedi_fma(q, z, lower * 0.11210773246f);
+    q = heedi_fma(q, z, lower * 0.11686952692f);
+    q = heedi_fma(q, z, lower * 0.13752582257f);
+    q = heedi_fma(q, z, lower * 0.137120543258f);
     const float tail = e * (z * q);
-    *density = 0.398942280401f * e;
-    return x > 0.0f ? 1.0f - tail : tail;
+    return (heedi_normal){x > 0.0f ? 1.0f - tail : tail, lower * 0.398942280401f * e, __builtin_copysignf(t, x)};
 }
 
 #endif

@@ -10,24 +10,14 @@
 #define CUBE ((real)0.044715)
 
 HEED_MULTIVERSION static void gelu(real *y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++) {
-        real density;
-        y[i] = x[i] * heedi_normal(&density, x[i]);
-    }
-}
-
-/* Both derivatives are 0 or 1 long before |x| = 32; held there, no product of infinity and zero comes up. */
-HEEDI_INLINE real held(real x) {
-    x = x > 32 ? 32 : x;
-    return x < -32 ? -32 : x;
+    for (size_t i = from; i < to; i++)
+        y[i] = x[i] * heedi_normal_at(x[i]).cdf;
 }
 
 HEED_MULTIVERSION static void gelu_backward(real *d_x, const real *d_y, const real *x, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
-        const real z = held(x[i]);
-        real density;
-        const real cdf = heedi_normal(&density, z);
-        d_x[i] = d_y[i] * heedi_fma(z, density, cdf);
+        const heedi_normal n = heedi_normal_at(x[i]);
+        d_x[i] = d_y[i] * heedi_fma(n.x, n.density, n.cdf);
     }
 }
 
@@ -37,6 +27,12 @@ HEED_MULTIVERSION static void gelu_tanh(real *y, const real *x, size_t from, siz
         real density;
         y[i] = x[i] * heedi_logistic(&density, u);
     }
+}
+
+/* The derivative is 0 or 1 long before |x| = 32; held there, no product of infinity and zero comes up. */
+HEEDI_INLINE real held(real x) {
+    x = x > 32 ? 32 : x;
+    return x < -32 ? -32 : x;
 }
 
 HEED_MULTIVERSION static void gelu_tanh_backward(real *d_x, const real *d_y, const real *x, size_t from, size_t to) {

@@ -50,14 +50,11 @@ static float logistic_density(float x) {
 }
 
 static float cdf(float x) {
-    float slope;
-    return heedi_normal(&slope, x);
+    return heedi_normal_at(x).cdf;
 }
 
 static float density(float x) {
-    float value;
-    heedi_normal(&value, x);
-    return value;
+    return isnan(x) ? x : heedi_normal_at(x).density; /* of a NaN only the cdf is one */
 }
 
 static const struct {
