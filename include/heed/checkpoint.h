@@ -16,7 +16,9 @@
 
 #include "heed/config.h"
 #include "heed/guard.h"
+#include "heed/metrics.h"
 #include "heed/params.h"
+#include "heed/phase.h"
 #include "heed/status.h"
 #include "heed/tokenizer.h"
 
@@ -45,14 +47,24 @@ heed_status heed_checkpoint_write(const char *folder, const heed_checkpoint_stat
                                   const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
                                   heed_error *error);
 
-/* The background writer. start copies nothing: the arenas it is given must stay unchanged until idle. It waits for an
- * earlier save first. failed saves leave training alone: poll returns their error once (and the caller logs it). */
+/* What must be durable before a checkpoint is: without its figures there would be a gap in the run that goes on from
+ * it. Members may be NULL. */
+typedef struct heed_checkpoint_figures {
+    heed_metrics *metrics;
+    heed_phases *phases;
+} heed_checkpoint_figures;
+
+/* The background writer. start copies nothing: the arenas and figures it is given must stay until idle, arenas
+ * unchanged. It waits for an earlier save first. failed saves leave training alone: wait returns their error once (and
+ * the caller logs it). Only figures that could not be made durable (has_lost_figures) must end the run: nobody knows
+ * what of them is on the disk, and nothing is saved any more. */
 typedef struct heed_checkpoint_writer heed_checkpoint_writer;
 heed_status heed_checkpoint_writer_create(heed_checkpoint_writer **writer, const char *folder, size_t keep,
                                           heed_error *error);
 heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const heed_checkpoint_state *state,
-                                         const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
-                                         heed_error *error);
+                                         const heed_checkpoint_arenas *arenas, const heed_checkpoint_figures *figures,
+                                         const heed_tokenizer *tokenizer, heed_error *error);
+bool heed_checkpoint_writer_has_lost_figures(heed_checkpoint_writer *writer);
 /* Which checkpoints stay, beside the newest and the best, when others are pruned: those at multiples of `every` steps
  * that lie within `around` steps of a mark, or of the newest step, where a mark may yet come. every = 0: none. */
 typedef struct heed_checkpoint_phases {

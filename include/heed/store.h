@@ -73,12 +73,12 @@ heed_status heed_store_write_kind(heed_store *store, const char *kind, int64_t f
 heed_status heed_store_check_kind(heed_store *store, const char *kind, int64_t format, heed_error *error);
 
 /* netCDF-4 dimension scales, by which xarray and ncdump find dimensions. make_scale: the 1-d array `scale` is a
- * coordinate with that dimension name. attach_scales, once for a file: axis d of each array belongs to scale[d], up to
- * the first NULL. Errors: HEED_IO, HEED_MEMORY. */
+ * dimension of that name, and its coordinates if has_values. attach_scales, once for a file: axis d of each array
+ * belongs to scale[d], up to the first NULL. Errors: HEED_IO, HEED_MEMORY. */
 typedef struct heed_scaled_array {
     const char *name, *scale[HEED_STORE_MAX_DIMS];
 } heed_scaled_array;
-heed_status heed_store_make_scale(heed_store *store, const char *scale, const char *dimension, heed_error *error);
+heed_status heed_store_make_scale(heed_store *store, const char *scale, bool has_values, heed_error *error);
 heed_status heed_store_attach_scales(heed_store *store, const heed_scaled_array *arrays, size_t n_arrays,
                                      heed_error *error);
 

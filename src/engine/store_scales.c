@@ -4,16 +4,28 @@
 #include <hdf5.h>
 #include <hdf5_hl.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "store_private.h"
 
-heed_status heed_store_make_scale(heed_store *store, const char *scale, const char *dimension, heed_error *error) {
+/* What netCDF knows a dimension without values by: 53 letters and the length in 10. */
+static bool plain_dimension(char label[80], hid_t array) {
+    const hid_t space = H5Dget_space(array);
+    const hssize_t length = H5Sget_simple_extent_npoints(space);
+    H5Sclose(space);
+    snprintf(label, 80, "This is a netCDF dimension but not a netCDF variable.%10lld", (long long)length);
+    return length >= 0;
+}
+
+heed_status heed_store_make_scale(heed_store *store, const char *scale, bool has_values, heed_error *error) {
     heedi_store_enter();
     heed_status status = HEED_OK;
+    char label[80];
     const hid_t array = heedi_store_object(store, scale);
-    if (array < 0 || H5DSset_scale(array, dimension) < 0 || store->disk.error)
+    if (array < 0 || !plain_dimension(label, array) || H5DSset_scale(array, has_values ? scale : label) < 0 ||
+        store->disk.error)
         status = heedi_store_fail(store, scale, "cannot be made a dimension scale", error);
     heedi_store_leave();
     return status;

@@ -15,15 +15,29 @@ struct heed_checkpoint_writer {
     size_t keep;
     heed_checkpoint_state state;
     heed_checkpoint_arenas arenas;
+    heed_checkpoint_figures figures;
+    bool has_lost_figures;
     const heed_tokenizer *tokenizer;
     heed_checkpoint_phases phases;
     uint64_t *marks; /* of phases */
 };
 
+/* A second attempt would be told that all is well: the system reports a failure once. */
+static bool make_figures_durable(heed_checkpoint_writer *writer, heed_error *error) {
+    const heed_checkpoint_figures *figures = &writer->figures;
+    if (writer->has_lost_figures)
+        heed_fail(error, HEED_IO, "%s: the figures before it are lost", writer->folder);
+    else if ((figures->metrics && heed_metrics_sync(figures->metrics, error) != HEED_OK) ||
+             (figures->phases && heed_phases_sync(figures->phases, error) != HEED_OK))
+        writer->has_lost_figures = true;
+    return !writer->has_lost_figures;
+}
+
 static void save(void *context, heed_error *error) {
     heed_checkpoint_writer *writer = context;
     const heed_checkpoint_state *state = &writer->state;
-    if (heed_checkpoint_write(writer->folder, state, &writer->arenas, writer->tokenizer, error) != HEED_OK)
+    if (!make_figures_durable(writer, error) ||
+        heed_checkpoint_write(writer->folder, state, &writer->arenas, writer->tokenizer, error) != HEED_OK)
         return;
     heed_say(HEED_INFO, "checkpoint %s/step-%08llu.h5 saved", writer->folder, (unsigned long long)state->step);
     heed_error trouble = HEED_ERROR_INIT;
@@ -51,8 +65,8 @@ heed_status heed_checkpoint_writer_create(heed_checkpoint_writer **out, const ch
 }
 
 heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const heed_checkpoint_state *state,
-                                         const heed_checkpoint_arenas *arenas, const heed_tokenizer *tokenizer,
-                                         heed_error *error) {
+                                         const heed_checkpoint_arenas *arenas, const heed_checkpoint_figures *figures,
+                                         const heed_tokenizer *tokenizer, heed_error *error) {
     char *config_text = strdup(state->config_text ? state->config_text : "");
     if (!config_text)
         return heed_fail(error, HEED_MEMORY, "checkpoint writer: out of memory");
@@ -61,6 +75,7 @@ heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const h
     writer->state = *state;
     writer->state.config_text = config_text;
     writer->arenas = *arenas;
+    writer->figures = *figures;
     writer->tokenizer = tokenizer;
     heedi_worker_start(&writer->worker, save, writer);
     return HEED_OK;
@@ -78,6 +93,11 @@ heed_status heed_checkpoint_writer_phases(heed_checkpoint_writer *writer, const 
     writer->phases = *phases;
     writer->phases.marks = marks;
     return HEED_OK;
+}
+
+bool heed_checkpoint_writer_has_lost_figures(heed_checkpoint_writer *writer) {
+    heedi_worker_rest(&writer->worker);
+    return writer->has_lost_figures;
 }
 
 bool heed_checkpoint_writer_idle(heed_checkpoint_writer *writer) {

@@ -67,15 +67,23 @@ static heed_status write_what_waits(heedi_run *run, heed_error *error) {
 }
 
 static heed_status start_saving(heedi_run *run, heed_error *error) {
-    heed_status status = heed_metrics_sync(run->metrics, error);
-    if (status == HEED_OK && run->look.phases)
-        status = heed_phases_sync(run->look.phases, error);
-    if (status == HEED_OK)
-        status = tell_phases(run, error);
-    if (status == HEED_OK)
-        status = heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot,
-                                              heed_corpus_tokenizer(run->corpus), error);
-    return status;
+    const heed_checkpoint_figures figures = {run->metrics, run->look.phases};
+    const heed_status status = tell_phases(run, error);
+    return status == HEED_OK ? heed_checkpoint_writer_start(run->writer, &run->state, &run->snapshot, &figures,
+                                                            heed_corpus_tokenizer(run->corpus), error)
+                             : status;
+}
+
+/* How the last save went. Training goes on without it, but not without figures. */
+static void hear_of_last_save(heedi_run *run) {
+    heed_error lost = HEED_ERROR_INIT;
+    if (heed_checkpoint_writer_wait(run->writer, &lost) == HEED_OK)
+        return;
+    if (heed_checkpoint_writer_has_lost_figures(run->writer))
+        heed_fail(&run->trainer.failed, lost.status, "%s", lost.message);
+    else
+        heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
+                 lost.message);
 }
 
 static bool is_last_save(const heedi_run *run) {
@@ -91,11 +99,8 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
     if (status != HEED_OK)
         return status;
     const double start = heed_seconds();
-    if (root && heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK) {
-        heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
-                 failed.message);
-        failed = (heed_error)HEED_ERROR_INIT;
-    }
+    if (root)
+        hear_of_last_save(run);
     if (root)
         heedi_stop_saved(run, run->save_seconds + heed_checkpoint_writer_seconds(run->writer));
     status = heed_gradsync_complete(run->trainer.sync, error);
@@ -123,11 +128,8 @@ heed_status heedi_save(heedi_run *run, heed_error *error) {
 }
 
 void heedi_save_poll(heedi_run *run) {
-    heed_error failed = HEED_ERROR_INIT;
-    if (run->comm->rank == 0 && heed_checkpoint_writer_idle(run->writer) &&
-        heed_checkpoint_writer_wait(run->writer, &failed) != HEED_OK)
-        heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
-                 failed.message);
+    if (run->comm->rank == 0 && heed_checkpoint_writer_idle(run->writer))
+        hear_of_last_save(run);
 }
 
 heed_status heedi_save_finish(heedi_run *run, heed_error *error) {

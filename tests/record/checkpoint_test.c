@@ -97,7 +97,7 @@ static void writer_keeps_newest_and_best(void **unused) {
     for (uint64_t step = 0; step < 6; step++) {
         sample_fill(&s, step);
         s.state.valid_loss = loss[step];
-        OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, s.tokenizer, &error));
+        OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &no_figures, s.tokenizer, &error));
         OK(heed_checkpoint_writer_wait(writer, &error));
         assert_true(heed_checkpoint_writer_idle(writer));
     }
@@ -117,7 +117,7 @@ static void failed_save_is_told_once(void **unused) {
     heed_checkpoint_writer *writer;
     sample_create(&s, false);
     OK(heed_checkpoint_writer_create(&writer, "no/such/folder", 2, &error));
-    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, s.tokenizer, &error));
+    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &no_figures, s.tokenizer, &error));
     FAILS(HEED_CREATE, "no/such/folder", heed_checkpoint_writer_wait(writer, &error));
     OK(heed_checkpoint_writer_wait(writer, &error));
     heed_checkpoint_writer_destroy(writer);

@@ -97,13 +97,42 @@ static void acknowledged_when_durable(void **state) {
     heed_checkpoint_writer *writer;
     OK(heed_checkpoint_writer_create(&writer, "saved", 9, &error));
     faults_begin(0, 0);
-    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, s.tokenizer, &error));
+    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &no_figures, s.tokenizer, &error));
     OK(heed_checkpoint_writer_wait(writer, &error));
     faults_end();
     heed_checkpoint_writer_destroy(writer);
     const char *message = strchr(faults_calls(), '!'), *durable = strchr(faults_calls(), 'd');
     assert_non_null(message);
     assert_true(durable && durable < message);
+}
+
+/* Figures are durable before the file is made; where they are lost, so is this checkpoint and are all that follow. */
+static void figures_before_the_checkpoint(void **state) {
+    (void)state;
+    heed_checkpoint_writer *writer;
+    heed_metrics *metrics;
+    OK(heed_checkpoint_writer_create(&writer, "saved", 9, &error));
+    OK(heed_metrics_open(&metrics, "saved", 0, &error));
+    const heed_checkpoint_figures figures = {.metrics = metrics};
+    faults_begin(0, 0);
+    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &figures, s.tokenizer, &error));
+    OK(heed_checkpoint_writer_wait(writer, &error));
+    faults_end();
+    assert_memory_equal(faults_calls(), "sso", 3);
+    assert_false(heed_checkpoint_writer_has_lost_figures(writer));
+    faults_begin(2, EIO);
+    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &figures, s.tokenizer, &error));
+    FAILS(HEED_IO, "saved/timing.jsonl: Input/output error", heed_checkpoint_writer_wait(writer, &error));
+    faults_end();
+    assert_string_equal(faults_calls(), "ss");
+    assert_true(heed_checkpoint_writer_has_lost_figures(writer));
+    faults_begin(0, 0);
+    OK(heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &figures, s.tokenizer, &error));
+    FAILS(HEED_IO, "the figures before it are lost", heed_checkpoint_writer_wait(writer, &error));
+    faults_end();
+    assert_string_equal(faults_calls(), "");
+    heed_checkpoint_writer_destroy(writer);
+    heed_metrics_close(metrics);
 }
 
 static bool thorough; /* every call with every reason; else each with one of them */
@@ -278,6 +307,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(published_in_order, clean),
         cmocka_unit_test_setup(acknowledged_when_durable, clean),
+        cmocka_unit_test_setup(figures_before_the_checkpoint, clean),
         cmocka_unit_test_setup(every_call_may_fail, clean),
         cmocka_unit_test_setup(short_and_interrupted_writes_go_on, clean),
         cmocka_unit_test_setup(file_size_limit, clean),

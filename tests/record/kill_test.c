@@ -36,7 +36,7 @@ static int save_for_ever(int acknowledge) {
         return 1;
     for (uint64_t step = state.step + 1;; step++) {
         sample_fill(&s, step);
-        if (heed_checkpoint_writer_start(writer, &s.state, &s.arenas, s.tokenizer, &error) != HEED_OK ||
+        if (heed_checkpoint_writer_start(writer, &s.state, &s.arenas, &no_figures, s.tokenizer, &error) != HEED_OK ||
             heed_checkpoint_writer_wait(writer, &error) != HEED_OK ||
             write(acknowledge, &step, sizeof step) != (ssize_t)sizeof step)
             return 1;

@@ -16,6 +16,8 @@ typedef struct sample {
     heed_checkpoint_state state;
 } sample;
 
+static const heed_checkpoint_figures no_figures = {0};
+
 static inline void sample_fill(sample *s, uint64_t step) {
     real *const arena[] = {s->arenas.weights, s->arenas.m, s->arenas.v};
     for (int a = 0; a < 3; a++)

@@ -156,7 +156,7 @@ static void arrays_in_turns(void **state) {
         snprintf(name, sizeof name, "/group/array-%d", a);
         OK(heed_store_reserve(store, name, HEED_TYPE_INT32, 1, &n, a % 2 == 0, &error));
     }
-    OK(heed_store_make_scale(store, "/group/array-0", "row", &error)); /* closed long ago */
+    OK(heed_store_make_scale(store, "/group/array-0", true, &error)); /* closed long ago */
     snprintf(name, sizeof name, "/group/array-%d", ARRAYS - STAY_OPEN + 1);
     const heed_scaled_array scaled[] = {{name, {"/group/array-0"}}, {"/group/array-2", {"/group/array-0"}}};
     OK(heed_store_attach_scales(store, scaled, 2, &error));
