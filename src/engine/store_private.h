@@ -70,6 +70,7 @@ struct heed_store {
     size_t n_open;     /* those used last stay open: to open one costs as much as to write little */
     uint64_t n_asked;
     heedi_open open[HEEDI_MAX_OPEN];
+    char group[HEEDI_MAX_NAME]; /* that certainly is there: of the array that was made last */
 };
 
 /* Every use of HDF5 lies between the two. First come, first served, so that a thread that writes a large file

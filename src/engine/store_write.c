@@ -14,12 +14,30 @@
 #define SMALL_ROW_BYTES ((size_t)64 << 10)
 #define SLICE_BYTES ((size_t)4 << 20) /* written under one turn of the lock */
 
-/* Makes the groups above name. */
+/* Objects that carry no time of day. Made once: a list of properties costs as much as an attribute. */
+static hid_t without_times(hid_t class, hid_t *list) {
+    if (*list < 0) {
+        *list = H5Pcreate(class);
+        if (*list >= 0 && H5Pset_obj_track_times(*list, false) < 0) {
+            H5Pclose(*list);
+            *list = H5I_INVALID_HID;
+        }
+    }
+    return *list;
+}
+
+/* Makes the groups above name, which mostly are those of the array before. */
 static bool make_groups(heed_store *store, const char *name) {
-    const hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
-    bool ok = creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
-    char *path = strdup(name);
-    for (char *slash = path ? strchr(path + 1, '/') : NULL; ok && slash; slash = strchr(slash + 1, '/')) {
+    static hid_t creation = H5I_INVALID_HID;
+    const char *last = strrchr(name, '/');
+    const size_t folder = last ? (size_t)(last - name) : 0;
+    char path[HEEDI_MAX_NAME];
+    if (folder == strlen(store->group) && strncmp(name, store->group, folder) == 0)
+        return true;
+    HEED_CHECK(strlen(name) < HEEDI_MAX_NAME);
+    strcpy(path, name);
+    bool ok = without_times(H5P_GROUP_CREATE, &creation) >= 0;
+    for (char *slash = strchr(path + 1, '/'); ok && slash; slash = strchr(slash + 1, '/')) {
         *slash = 0;
         if (H5Lexists(store->file, path, H5P_DEFAULT) <= 0) {
             const hid_t group = H5Gcreate2(store->file, path, H5P_DEFAULT, creation, H5P_DEFAULT);
@@ -27,11 +45,8 @@ static bool make_groups(heed_store *store, const char *name) {
         }
         *slash = '/';
     }
-    if (!path)
-        store->disk.error = ENOMEM; /* HDF5 has no word for it */
-    ok = ok && path;
-    free(path);
-    H5Pclose(creation);
+    if (ok)
+        snprintf(store->group, sizeof store->group, "%.*s", (int)folder, name);
     return ok;
 }
 
@@ -53,24 +68,33 @@ static size_t elements(int n_dims, const size_t *dims) {
     return n;
 }
 
+/* How a deflated array of that type and shape is stored; to be closed. */
+static hid_t deflated(hid_t type, int n_dims, const size_t *dims) {
+    hsize_t chunk[HEED_STORE_MAX_DIMS];
+    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    chunk_of(chunk, n_dims, dims, H5Tget_size(type));
+    if (creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0 && H5Pset_chunk(creation, n_dims, chunk) >= 0 &&
+        H5Pset_shuffle(creation) >= 0 && H5Pset_deflate(creation, HEEDI_DEFLATE_LEVEL) >= 0)
+        return creation;
+    H5Pclose(creation);
+    return H5I_INVALID_HID;
+}
+
 /* Makes the dataset, which stays open. Negative: HDF5's error stack or disk.error says why. */
 static hid_t make_array(heed_store *store, const char *name, hid_t type, int n_dims, const size_t *dims, bool deflate) {
-    hsize_t extent[HEED_STORE_MAX_DIMS], chunk[HEED_STORE_MAX_DIMS];
+    static hid_t in_one_piece = H5I_INVALID_HID;
+    hsize_t extent[HEED_STORE_MAX_DIMS];
     for (int d = 0; d < n_dims; d++)
         extent[d] = dims[d];
-    const hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    const bool packs = deflate && n_dims > 0 && elements(n_dims, dims) > 0;
+    const hid_t creation = packs ? deflated(type, n_dims, dims) : without_times(H5P_DATASET_CREATE, &in_one_piece);
     const hid_t space = n_dims > 0 ? H5Screate_simple(n_dims, extent, NULL) : H5Screate(H5S_SCALAR);
-    bool ok = creation >= 0 && space >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
-    if (ok && deflate && n_dims > 0 && elements(n_dims, dims) > 0) {
-        chunk_of(chunk, n_dims, dims, H5Tget_size(type));
-        ok = H5Pset_chunk(creation, n_dims, chunk) >= 0 && H5Pset_shuffle(creation) >= 0 &&
-             H5Pset_deflate(creation, HEEDI_DEFLATE_LEVEL) >= 0;
-    }
     hid_t array = H5I_INVALID_HID;
-    if (ok && make_groups(store, name))
+    if (creation >= 0 && space >= 0 && make_groups(store, name))
         array = H5Dcreate2(store->file, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     H5Sclose(space);
-    H5Pclose(creation);
+    if (packs)
+        H5Pclose(creation);
     return array < 0 || heedi_store_keep(store, name, array) ? array : H5I_INVALID_HID;
 }
 

@@ -45,6 +45,48 @@ static double loss_of(const char *path) {
     return loss;
 }
 
+heed_status heedi_losses_tell(heedi_losses *losses, uint64_t step, double loss, heed_error *error) {
+    size_t i = 0;
+    while (i < losses->n && losses->step[i] != step)
+        i++;
+    if (i == losses->n) {
+        uint64_t *steps = realloc(losses->step, (i + 1) * sizeof *steps);
+        losses->step = steps ? steps : losses->step;
+        double *values = realloc(losses->loss, (i + 1) * sizeof *values);
+        losses->loss = values ? values : losses->loss;
+        if (!steps || !values)
+            return heed_fail(error, HEED_MEMORY, "losses of checkpoints: out of memory");
+        losses->n++;
+    }
+    losses->step[i] = step;
+    losses->loss[i] = loss;
+    return HEED_OK;
+}
+
+void heedi_losses_reset(heedi_losses *losses) {
+    free(losses->step);
+    free(losses->loss);
+    *losses = (heedi_losses){0};
+}
+
+static void forget(heedi_losses *losses, uint64_t step) {
+    for (size_t i = 0; i < losses->n; i++)
+        if (losses->step[i] == step) {
+            losses->step[i] = losses->step[--losses->n];
+            losses->loss[i] = losses->loss[losses->n];
+        }
+}
+
+static heed_status find_loss(heedi_losses *losses, const char *path, uint64_t step, double *loss, heed_error *error) {
+    for (size_t i = 0; i < losses->n; i++)
+        if (losses->step[i] == step) {
+            *loss = losses->loss[i];
+            return HEED_OK;
+        }
+    *loss = loss_of(path);
+    return heedi_losses_tell(losses, step, *loss, error);
+}
+
 static bool is_near(uint64_t a, uint64_t b, uint64_t most) {
     return (a > b ? a - b : b - a) <= most;
 }
@@ -57,7 +99,7 @@ static bool stays(uint64_t step, uint64_t newest, const heed_checkpoint_phases *
 }
 
 heed_status heedi_checkpoint_prune(const char *folder, size_t keep, const heed_checkpoint_phases *phases,
-                                   heed_error *error) {
+                                   heedi_losses *losses, heed_error *error) {
     uint64_t *steps;
     size_t n_steps, best = SIZE_MAX;
     double best_loss = INFINITY;
@@ -65,7 +107,9 @@ heed_status heedi_checkpoint_prune(const char *folder, size_t keep, const heed_c
     heed_status status = heedi_step_list(folder, false, &steps, &n_steps, error);
     for (size_t i = 0; i < n_steps && n_steps > keep && status == HEED_OK; i++) {
         status = heedi_step_path(path, folder, steps[i], error);
-        const double loss = status == HEED_OK ? loss_of(path) : NAN;
+        double loss = NAN;
+        if (status == HEED_OK)
+            status = find_loss(losses, path, steps[i], &loss, error);
         if (loss < best_loss) {
             best = i;
             best_loss = loss;
@@ -73,8 +117,10 @@ heed_status heedi_checkpoint_prune(const char *folder, size_t keep, const heed_c
     }
     for (size_t i = 0; i + keep < n_steps && status == HEED_OK; i++) {
         status = heedi_step_path(path, folder, steps[i], error);
-        if (status == HEED_OK && i != best && !stays(steps[i], steps[n_steps - 1], phases))
+        if (status == HEED_OK && i != best && !stays(steps[i], steps[n_steps - 1], phases)) {
             unlink(path); /* what cannot be removed stays: no harm to the run */
+            forget(losses, steps[i]);
+        }
     }
     free(steps);
     return status;

@@ -20,6 +20,7 @@ struct heed_checkpoint_writer {
     const heed_tokenizer *tokenizer;
     heed_checkpoint_phases phases;
     uint64_t *marks; /* of phases */
+    heedi_losses losses;
 };
 
 /* A second attempt would be told that all is well: the system reports a failure once. */
@@ -41,7 +42,8 @@ static void save(void *context, heed_error *error) {
         return;
     heed_say(HEED_INFO, "checkpoint %s/step-%08llu.h5 saved", writer->folder, (unsigned long long)state->step);
     heed_error trouble = HEED_ERROR_INIT;
-    if (heedi_checkpoint_prune(writer->folder, writer->keep, &writer->phases, &trouble) != HEED_OK)
+    if (heedi_losses_tell(&writer->losses, state->step, state->valid_loss, &trouble) != HEED_OK ||
+        heedi_checkpoint_prune(writer->folder, writer->keep, &writer->phases, &writer->losses, &trouble) != HEED_OK)
         heed_say(HEED_WARNING, "%s (old checkpoints stay)", trouble.message);
 }
 
@@ -117,6 +119,7 @@ void heed_checkpoint_writer_destroy(heed_checkpoint_writer *writer) {
         return;
     heedi_worker_end(&writer->worker);
     heed_checkpoint_state_reset(&writer->state);
+    heedi_losses_reset(&writer->losses);
     free(writer->marks);
     free(writer);
 }
