@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "heed/comm.h"
 #include "heed/model.h"
 #include "heed/status.h"
 #include "heed/tokenizer.h"
@@ -79,6 +80,14 @@ void heed_attention_maps_destroy(heed_attention_maps *maps);
 /* The tokenizer of the probes' sources, where it is not that of their targets. It stays the caller's. */
 void heed_attention_maps_set_sources(heed_attention_maps *maps, const heed_tokenizer *tokenizer);
 void heed_attention_maps_see(void *maps, const heed_attention_view *view);
+
+/* Maps of probes that ranks share: rank r saw probes [first[r], first[r + 1]), which are all that its maps are made
+ * for; but those of rank 0 have room for all, and afterwards hold all. maps may be NULL on a rank without probes, other
+ * than rank 0. first: (ranks + 1), first[0] = 0; room: memory for 2 * ranks elements, both of rank 0 alone. Waits until
+ * a log that is being written no longer needs the maps; one that was not written by then is given up. Allocates
+ * nothing. Errors: HEED_PEER. Collective. */
+heed_status heed_attention_maps_gather(heed_attention_maps *maps, heed_comm *comm, const size_t *first, size_t *room,
+                                       heed_error *error);
 
 /* The folder of a kind in a run: "attention", "attention-encoder", "attention-cross". */
 const char *heed_attention_folder(heed_attention_kind kind);

@@ -39,6 +39,15 @@ typedef struct heed_batch {
     bool truth_in_source;
 } heed_batch;
 
+/* Sequences [first, first + n) of a batch as a batch of one grain. What is said of the whole batch stays: the numbers
+ * of its sequences, weight_total, n_global and step; so a pass over parts has the bits of one over all. room: memory of
+ * heed_batch_slice_room(n) elements for places of rows. The slice points into it and into the batch, which must both
+ * outlive it. Cannot fail. */
+static inline size_t heed_batch_slice_room(size_t n) {
+    return 2 * (n + 1) + 2;
+}
+heed_batch heed_batch_slice(const heed_batch *batch, size_t first, size_t n, size_t *room);
+
 /* Reads batches of one split for one rank. Capacity is fixed at creation: filling allocates nothing. */
 typedef struct heed_batcher heed_batcher;
 

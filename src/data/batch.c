@@ -125,6 +125,39 @@ static heed_batch rows_view(const rows *r, const heedi_sequences *sequences, siz
     return batch;
 }
 
+/* Sequences [first, first + n) of rows; room: (n + 1), for their places. */
+static heed_ragged slice_rows(const heed_ragged *whole, size_t first, size_t n, size_t *room, const size_t *first_of) {
+    heed_ragged slice = {
+        .n_sequences = n, .first_row = room, .sequence = whole->sequence + first, .n_grains = 1, .first_of = first_of};
+    for (size_t s = 0; s <= n; s++)
+        room[s] = whole->first_row[first + s] - whole->first_row[first];
+    for (size_t s = 0; s < n; s++)
+        if (slice.max_length < heed_length(&slice, s))
+            slice.max_length = heed_length(&slice, s);
+    slice.n_rows = room[n];
+    return slice;
+}
+
+heed_batch heed_batch_slice(const heed_batch *batch, size_t first, size_t n, size_t *room) {
+    HEED_CHECK(first <= batch->rows.n_sequences && n <= batch->rows.n_sequences - first);
+    size_t *first_of = room, *first_row = room + 2, *first_source = first_row + n + 1;
+    const size_t row = batch->rows.first_row[first];
+    heed_batch slice = *batch;
+    first_of[0] = 0;
+    first_of[1] = n;
+    slice.rows = slice_rows(&batch->rows, first, n, first_row, first_of);
+    slice.token = batch->token + row;
+    slice.target = batch->target + row;
+    slice.weight = batch->weight + row;
+    if (batch->source_token) {
+        slice.source = slice_rows(&batch->source, first, n, first_source, first_of);
+        slice.source_token = batch->source_token + batch->source.first_row[first];
+    }
+    if (batch->truth)
+        slice.truth = batch->truth + row * batch->n_truth;
+    return slice;
+}
+
 heed_status heed_batcher_create(heed_batcher **batcher, heed_corpus *corpus, const heed_batch_shape *shape,
                                 heed_error *error) {
     HEED_CHECK(shape->time > 0 && shape->grain > 0 && shape->batch > 0 && shape->batch % shape->grain == 0);

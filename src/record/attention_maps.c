@@ -90,3 +90,26 @@ void heed_attention_maps_see(void *context, const heed_attention_view *view) {
             keep(maps->map[k] + index * map, maps->time, scratch + (size_t)k * map, n_queries, n_keys);
     }
 }
+
+heed_status heed_attention_maps_gather(heed_attention_maps *maps, heed_comm *comm, const size_t *first, size_t *room,
+                                       heed_error *error) {
+    const size_t n_ranks = (size_t)comm->size;
+    const size_t probe_bytes = maps ? maps->layers * maps->heads * maps->time * maps->time * sizeof(float) : 0;
+    size_t own_bytes = maps ? maps->probes * probe_bytes : 0;
+    if (comm->rank == 0) {
+        HEED_CHECK(first[n_ranks] == maps->probes);
+        own_bytes = first[1] * probe_bytes;
+        for (size_t rank = 0; rank < n_ranks; rank++) {
+            room[rank] = (first[rank + 1] - first[rank]) * probe_bytes;
+            room[n_ranks + rank] = first[rank] * probe_bytes;
+        }
+        heedi_worker_rest(&maps->worker);
+        maps->unwritten = false; /* what was not written no longer has its maps */
+    }
+    heed_status status = HEED_OK;
+    for (int k = 0; k < HEEDI_N_MAPS && status == HEED_OK; k++) {
+        float *mine = maps ? maps->map[k] : NULL;
+        status = heed_comm_gather(comm, mine, own_bytes, mine, room, room ? room + n_ranks : NULL, 0, error);
+    }
+    return status;
+}

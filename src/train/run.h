@@ -19,6 +19,8 @@
 #include "heed/train.h"
 #include "train/pace.h"
 
+typedef struct heedi_probe_lines heedi_probe_lines; /* run_probes.c */
+
 typedef struct heedi_run {
     heed_comm *comm;
     const heed_config *config;
@@ -38,12 +40,15 @@ typedef struct heedi_run {
         heed_head_statistics statistics[HEED_N_ATTENTION_KINDS]; /* of the global batch, on all ranks; layers 0: none
                                                                     of this kind */
         double *per_sequence;                                    /* (per_sequence_size): all of theirs */
-        heed_attention_maps *maps[HEED_N_ATTENTION_KINDS];       /* of the probes: rank 0, like all that follows */
-        heed_batch probes;
-        double *probe_loss;   /* (probes) */
-        double *means;        /* (layers, heads, HEED_N_STATISTICS) */
-        heed_arena file_rows; /* of probes that come from a file */
-        heed_phases *phases;  /* what changes from log to log */
+        heed_batch probes, part;                                 /* all of them, on every rank, and this rank's */
+        size_t *part_room;                                       /* of part */
+        heedi_probe_lines *lines;                                /* probes that come from a file, or NULL */
+        heed_arena line_arena;                                   /* of them */
+        double *probe_loss;                                      /* (part) */
+        heed_attention_maps *maps[HEED_N_ATTENTION_KINDS];       /* of part, on rank 0 with room for all; NULL: none */
+        size_t *first_probe, *gather_room; /* (ranks + 1), (2 ranks): rank 0, like all that follows */
+        double *means;                     /* (layers, heads, HEED_N_STATISTICS) */
+        heed_phases *phases;               /* what changes from log to log */
     } look;
 
     struct {
@@ -139,17 +144,24 @@ heed_status heedi_verify(heedi_run *run, heed_error *error);
  */
 heed_status heedi_heal(heedi_run *run, heed_error *error);
 
-/* The sequences whose attention is logged. Rank 0, after the data and before the model, which must have room for them.
- */
+/* The sequences whose attention is logged, after the data and before the model, which must have room for them. Each
+ * rank, but a file is read by rank 0. */
 heed_status heedi_probes_open(heedi_run *run, heed_error *error);
+/* All ranks get to know them, and each its part: probes [P rank / size, P (rank + 1) / size), P = their number.
+ * Collective. */
+heed_status heedi_probes_share(heedi_run *run, heed_error *error);
+/* Where a rank's part begins; of rank = size, the end. */
+size_t heedi_first_probe(const heedi_run *run, int rank);
 /* Memory for attention logs and for the step's tally. Each rank. */
 heed_status heedi_look_open(heedi_run *run, heed_error *error);
-/* Around step trainer.step, if it is one to log at: probes before it, statistics of its batch after it. Collective. */
+/* Around step trainer.step, if it is one to log at: before it each rank looks at its part of the probes; after it their
+ * maps and the statistics of the step's batch come to rank 0, which has them written. begin itself sends nothing; end
+ * is collective. */
 bool heedi_look_begin(heedi_run *run);
 heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error);
 /* After the last step there is no batch that is trained on: looks at the one that would come next. Collective. */
 heed_status heedi_look_at_end(heedi_run *run, heed_error *error);
-/* Waits for logs that are being written. Rank 0. */
+/* Waits for logs that are being written: rank 0's. Each rank. */
 heed_status heedi_look_finish(heedi_run *run, heed_error *error);
 void heedi_look_close(heedi_run *run);
 

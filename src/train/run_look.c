@@ -1,6 +1,8 @@
 /* Looking at attention. A log of step s shows the model after s steps: maps of the probes, seen in a pass of their own
- * on rank 0, and statistics of the batch that step s + 1 trains on, seen on all ranks while it does. So a run that goes
- * on from a checkpoint at s writes the log of s again, with the same bits, and what a log costs is the probes' pass. */
+ * that all ranks share, and statistics of the batch that step s + 1 trains on, seen while it does. So a run that goes
+ * on from a checkpoint at s writes the log of s again, with the same bits, and what a log costs is the probes' pass and
+ * bringing the maps together, on rank 0, behind the step. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "heed/pairs.h"
@@ -32,15 +34,17 @@ static void divide_statistics(heedi_run *run, real *scratch) {
     }
 }
 
+/* Rank 0 has room for the maps of all probes, the others for those of their part. */
 static heed_status create_maps(heedi_run *run, heed_error *error) {
     const heed_config *config = run->config;
+    const size_t n_probes = (run->comm->rank == 0 ? &run->look.probes : &run->look.part)->rows.n_sequences;
     heed_status status = HEED_OK;
-    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++) {
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && n_probes > 0 && status == HEED_OK; kind++) {
         if (layers_of(config, kind) == 0)
             continue;
-        status = heed_attention_maps_create(&run->look.maps[kind], (heed_attention_kind)kind,
-                                            run->look.probes.rows.n_sequences, layers_of(config, kind),
-                                            (size_t)config->model.heads, (size_t)config->model.time, error);
+        status = heed_attention_maps_create(&run->look.maps[kind], (heed_attention_kind)kind, n_probes,
+                                            layers_of(config, kind), (size_t)config->model.heads,
+                                            (size_t)config->model.time, error);
         if (status == HEED_OK)
             heed_attention_maps_set_sources(run->look.maps[kind], heed_corpus_source_tokenizer(run->corpus));
     }
@@ -55,12 +59,13 @@ heed_status heedi_look_open(heedi_run *run, heed_error *error) {
     run->look.per_sequence_size = run->look.every ? n_sequences * n_heads(config) * HEED_STATISTIC_SLOT : 0;
     const size_t sums_bytes = heed_bytes(run->look.per_sequence_size, sizeof(double));
     const size_t means_bytes = n_heads(config) * HEED_N_STATISTICS * sizeof(double);
-    const size_t loss_bytes = run->look.probes.rows.n_sequences * sizeof(double);
+    const size_t loss_bytes = run->look.part.rows.n_sequences * sizeof(double);
+    const size_t n_ranks = (size_t)run->comm->size, share_bytes = (3 * n_ranks + 1) * sizeof(size_t);
     const size_t scratch_bytes = heed_bytes(heed_head_statistics_scratch(time), sizeof(real));
     const heed_status status =
         heed_arena_init(&run->arena,
                         heed_aligned(tally_bytes) + heed_aligned(sums_bytes) + heed_aligned(means_bytes) +
-                            heed_aligned(loss_bytes) + heed_aligned(scratch_bytes),
+                            heed_aligned(loss_bytes) + heed_aligned(share_bytes) + heed_aligned(scratch_bytes),
                         "losses and attention statistics", error);
     if (status != HEED_OK)
         return status;
@@ -71,7 +76,13 @@ heed_status heedi_look_open(heedi_run *run, heed_error *error) {
     divide_statistics(run, heed_arena_take(&run->arena, scratch_bytes));
     run->look.means = heed_arena_take(&run->arena, means_bytes);
     run->look.probe_loss = heed_arena_take(&run->arena, loss_bytes);
-    return run->comm->rank == 0 ? create_maps(run, error) : HEED_OK;
+    if (run->comm->rank == 0) {
+        run->look.first_probe = heed_arena_take(&run->arena, share_bytes);
+        run->look.gather_room = run->look.first_probe + n_ranks + 1;
+        for (int rank = 0; rank <= run->comm->size; rank++)
+            run->look.first_probe[rank] = heedi_first_probe(run, rank);
+    }
+    return create_maps(run, error);
 }
 
 /* Observers of all kinds of attention; context is the run. */
@@ -89,17 +100,20 @@ static void see_statistics(void *context, const heed_attention_view *view) {
 
 static void look_at_probes(heedi_run *run) {
     heed_model *model = run->trainer.model;
+    const heed_batch *part = &run->look.part;
+    if (part->rows.n_sequences == 0) /* there are fewer probes than ranks */
+        return;
     heed_model_observe(model, see_maps, run);
-    heed_model_forward(model, &run->look.probes, HEED_PASS_PROBE);
-    heed_model_loss(model, &run->look.probes, NULL, run->look.probe_loss, NULL);
-    heed_model_backward(model, &run->look.probes, NULL);
+    heed_model_forward(model, part, HEED_PASS_PROBE);
+    heed_model_loss(model, part, NULL, run->look.probe_loss, NULL);
+    heed_model_backward(model, part, NULL);
 }
 
 bool heedi_look_begin(heedi_run *run) {
     HEED_IN_STAGE(LOOK);
     if (!run->look.every || run->trainer.step % run->look.every != 0)
         return false;
-    if (run->comm->rank == 0 && heedi_look_finish(run, &run->trainer.failed) == HEED_OK)
+    if (heedi_look_finish(run, &run->trainer.failed) == HEED_OK)
         look_at_probes(run);
     memset(run->look.per_sequence, 0, run->look.per_sequence_size * sizeof(double));
     heed_model_observe(run->trainer.model, see_statistics, run);
@@ -117,14 +131,26 @@ static void write_log(heedi_run *run, int kind, uint64_t step) {
                              heed_corpus_tokenizer(run->corpus), run->state.config_text, &run->trainer.failed);
 }
 
+/* The statistics of all sequences, and the maps of all probes. */
+static heed_status bring_together(heedi_run *run, heed_error *error) {
+    heed_status status = heed_comm_sum(run->comm, run->look.per_sequence, run->look.per_sequence_size, error);
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++)
+        if (run->look.statistics[kind].layers > 0)
+            status = heed_attention_maps_gather(run->look.maps[kind], run->comm, run->look.first_probe,
+                                                run->look.gather_room, error);
+    return status;
+}
+
 heed_status heedi_look_end(heedi_run *run, uint64_t step, heed_error *error) {
     HEED_IN_STAGE(LOOK);
     heed_model_observe(run->trainer.model, NULL, NULL);
-    const heed_status status = heed_comm_sum(run->comm, run->look.per_sequence, run->look.per_sequence_size, error);
-    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && status == HEED_OK; kind++)
-        if (run->look.maps[kind]) /* on rank 0 */
+    const heed_status status = bring_together(run, error);
+    if (status != HEED_OK || run->comm->rank != 0 || run->trainer.failed.status != HEED_OK)
+        return status; /* a rank 0 that failed has not looked at its part, and the run ends */
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++)
+        if (run->look.maps[kind])
             write_log(run, kind, step);
-    return status;
+    return HEED_OK;
 }
 
 heed_status heedi_look_at_end(heedi_run *run, heed_error *error) {
@@ -141,7 +167,7 @@ heed_status heedi_look_at_end(heedi_run *run, heed_error *error) {
 
 heed_status heedi_look_finish(heedi_run *run, heed_error *error) {
     heed_status status = HEED_OK;
-    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++) {
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && run->comm->rank == 0; kind++) {
         const heed_status own = run->look.maps[kind] ? heed_attention_log_wait(run->look.maps[kind], error) : HEED_OK;
         status = status == HEED_OK ? own : status;
     }
@@ -152,6 +178,7 @@ void heedi_look_close(heedi_run *run) {
     for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++)
         heed_attention_maps_destroy(run->look.maps[kind]);
     heed_phases_close(run->look.phases);
-    heed_arena_reset(&run->look.file_rows);
+    heed_arena_reset(&run->look.line_arena);
+    free(run->look.part_room);
     heed_arena_reset(&run->arena);
 }

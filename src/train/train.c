@@ -29,7 +29,7 @@ static heed_status create_model(heedi_run *run, heed_error *error) {
     const heed_config *config = run->config;
     const size_t rank = (size_t)run->comm->rank, size = (size_t)run->comm->size;
     const size_t grain = (size_t)config->train.grain, n_grains = (size_t)config->train.batch / grain;
-    const heed_ragged *probes = &run->look.probes.rows, *sources = &run->look.probes.source;
+    const heed_ragged *probes = &run->look.part.rows, *sources = &run->look.part.source;
     size_t n_sequences = (n_grains * (rank + 1) / size - n_grains * rank / size) * grain;
     size_t n_rows = n_sequences * (size_t)config->model.time;
     size_t n_source = n_sequences * heed_batcher_source_time(run->trainer.batcher);
@@ -79,11 +79,11 @@ static heed_status say_what_runs(heedi_run *run, heed_error *error) {
 typedef heed_status part(heedi_run *run, heed_error *error);
 
 static part *const opening[] = {
-    heedi_threads_choose, start_watchdog,        start_engine,     heedi_folder_open, heedi_resume_find,
-    heedi_resume_share,   heedi_data_prepare,    heedi_data_open,  heedi_data_match,  heedi_probes_open,
-    create_model,         create_sync,           heedi_look_open,  heedi_save_open,   heedi_resume_load,
-    heedi_resume_spread,  heedi_folder_describe, heedi_speed_open, heedi_stop_open,   heedi_pace_open,
-    say_what_runs,
+    heedi_threads_choose, start_watchdog,      start_engine,          heedi_folder_open, heedi_resume_find,
+    heedi_resume_share,   heedi_data_prepare,  heedi_data_open,       heedi_data_match,  heedi_probes_open,
+    heedi_probes_share,   create_model,        create_sync,           heedi_look_open,   heedi_save_open,
+    heedi_resume_load,    heedi_resume_spread, heedi_folder_describe, heedi_speed_open,  heedi_stop_open,
+    heedi_pace_open,      say_what_runs,
 };
 
 static bool has_all_steps(const heedi_run *run) {
