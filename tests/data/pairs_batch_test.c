@@ -168,6 +168,49 @@ static void validation_has_every_pair_once_and_probes_are_of_them(void **state) 
     heed_corpus_close(corpus);
 }
 
+/* Every run of a batch's sequences is a batch of its own: places are counted anew, numbers and the whole's sums are
+ * not. */
+static void a_slice_has_its_rows_and_its_sources(void **state) {
+    (void)state;
+    heed_error error = HEED_ERROR_INIT;
+    heed_corpus *corpus = corpus_of_pairs("slice");
+    const heed_batch_shape shape = {.time = 64, .batch = 8, .grain = 2, .size = 1, .seed = 3};
+    heed_batcher *batcher = batcher_of(corpus, &shape);
+    enum { N_PROBES = 7 };
+    heed_batch all;
+    size_t room[2 * (N_PROBES + 1) + 2];
+    assert_int_equal(heed_batch_slice_room(N_PROBES), sizeof room / sizeof *room);
+    ok(heed_batcher_probes(batcher, N_PROBES, &all, &error), &error);
+    for (size_t first = 0; first <= N_PROBES; first++)
+        for (size_t n = 0; n <= N_PROBES - first; n++) {
+            const heed_batch b = heed_batch_slice(&all, first, n, room);
+            size_t longest = 0, longest_source = 0;
+            assert_int_equal(b.rows.n_sequences, n);
+            assert_int_equal(b.source.n_sequences, n);
+            assert_int_equal(b.rows.first_row[0], 0);
+            assert_int_equal(b.source.first_row[0], 0);
+            assert_int_equal(b.rows.first_row[n], b.rows.n_rows);
+            assert_int_equal(b.source.first_row[n], b.source.n_rows);
+            assert_int_equal(b.rows.n_grains, 1);
+            assert_int_equal(heed_grain_row(&b.rows, 1), b.rows.n_rows);
+            assert_int_equal(heed_grain_row(&b.source, 1), b.source.n_rows);
+            for (size_t s = 0; s < n; s++) {
+                assert_int_equal(b.rows.sequence[s], first + s);
+                assert_int_equal(b.source.sequence[s], first + s);
+                assert_int_equal(check_pair(corpus, &b, s), check_pair(corpus, &all, first + s));
+                longest = heed_length(&b.rows, s) > longest ? heed_length(&b.rows, s) : longest;
+                longest_source =
+                    heed_length(&b.source, s) > longest_source ? heed_length(&b.source, s) : longest_source;
+            }
+            assert_int_equal(b.rows.max_length, longest);
+            assert_int_equal(b.source.max_length, longest_source);
+            assert_int_equal(b.n_global, N_PROBES);
+            assert_true(b.weight_total == all.weight_total);
+        }
+    heed_batcher_destroy(batcher);
+    heed_corpus_close(corpus);
+}
+
 static void long_pairs_are_left_out_and_counted(void **state) {
     (void)state;
     heed_error error = HEED_ERROR_INIT;
@@ -211,6 +254,7 @@ int main(void) {
         cmocka_unit_test(grains_do_not_depend_on_ranks),
         cmocka_unit_test(grains_are_equally_much_work),
         cmocka_unit_test(validation_has_every_pair_once_and_probes_are_of_them),
+        cmocka_unit_test(a_slice_has_its_rows_and_its_sources),
         cmocka_unit_test(long_pairs_are_left_out_and_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

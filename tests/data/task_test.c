@@ -209,6 +209,12 @@ static void no_sequence_comes_twice(void **state) {
         ok(heed_batcher_probes(batcher, 7, &probes, &error), &error);
         for (size_t p = 0; p < 7; p++)
             assert_memory_equal(probes.token + 64 * p, all[n - 300 + 300 * (2 * p + 1) / 14], 64 * sizeof **all);
+        size_t room[2 * (3 + 1) + 2];
+        const heed_batch part = heed_batch_slice(&probes, 4, 3, room);
+        assert_int_equal(part.rows.n_rows, 3 * 64);
+        assert_ptr_equal(part.token, probes.token + 4 * 64);
+        assert_ptr_equal(part.truth, probes.truth + 4 * 64 * probes.n_truth);
+        assert_null(part.source_token);
         assert_int_equal(heed_batcher_probes(batcher, 301, &probes, &error), HEED_CONFIG);
         assert_string_equal(error.message, "log.probes = 301: the task has only 300 validation sequences");
         heed_batcher_destroy(batcher);

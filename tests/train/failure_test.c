@@ -30,6 +30,7 @@ typedef enum fault {
     A_FLUSH_FAILS,
     FLUSHES_FAIL,
     LOG_FAILS,
+    LATE_LOG_FAILS,
     SAVE_FAILS,
     LAST_SAVE_FAILS
 } fault;
@@ -82,11 +83,13 @@ heed_status __wrap_heed_metrics_flush(heed_metrics *metrics, heed_error *error) 
     return __real_heed_metrics_flush(metrics, error);
 }
 
+static unsigned n_waits;
 heed_status __real_heed_attention_log_wait(heed_attention_maps *, heed_error *);
 heed_status __wrap_heed_attention_log_wait(heed_attention_maps *, heed_error *);
 heed_status __wrap_heed_attention_log_wait(heed_attention_maps *maps, heed_error *error) {
     const heed_status status = __real_heed_attention_log_wait(maps, error);
-    return now == LOG_FAILS ? heed_fail(error, HEED_IO, "made-up fault: a log cannot be written") : status;
+    const bool late = now == LATE_LOG_FAILS && ++n_waits > 4; /* before two logs and two checkpoints: not yet */
+    return now == LOG_FAILS || late ? heed_fail(error, HEED_IO, "made-up fault: a log cannot be written") : status;
 }
 
 static unsigned n_failed_saves;
@@ -197,6 +200,26 @@ static void attention_log_cannot_be_written(void **state) {
     expect_failure(LOG_FAILS, HEED_IO, "a log cannot be written", 0);
 }
 
+/* Only the log after the last step finds that the one before is lost: it has no maps, and no file. */
+static void the_last_but_one_log_cannot_be_written(void **state) {
+    (void)state;
+    heed_error error;
+    clear_run();
+    n_waits = 0;
+    assert_int_equal(run_with(LATE_LOG_FAILS, &error), HEED_IO);
+    assert_non_null(strstr(error.message, "a log cannot be written"));
+    assert_int_equal(error.rank, 0);
+    if (comm->rank == 0) {
+        assert_int_equal(access("run/checkpoints/step-00000004.h5", F_OK), 0);
+        assert_int_not_equal(access("run/checkpoints/step-00000006.h5", F_OK), 0);
+        assert_int_equal(access("run/attention/step-00000003.h5", F_OK), 0);
+        assert_int_not_equal(access("run/attention/step-00000006.h5", F_OK), 0);
+    }
+    expect_recovery();
+    if (comm->rank == 0)
+        assert_int_equal(access("run/attention/step-00000006.h5", F_OK), 0);
+}
+
 static void last_checkpoint_cannot_be_written(void **state) {
     (void)state;
     expect_failure(LAST_SAVE_FAILS, HEED_IO, "no space left", 0);
@@ -227,6 +250,7 @@ int main(void) {
         cmocka_unit_test(metrics_cannot_be_written),
         cmocka_unit_test(figures_wait_for_the_disk),
         cmocka_unit_test(attention_log_cannot_be_written),
+        cmocka_unit_test(the_last_but_one_log_cannot_be_written),
         cmocka_unit_test(last_checkpoint_cannot_be_written),
         cmocka_unit_test(a_checkpoint_cannot_be_written),
     };

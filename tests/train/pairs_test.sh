@@ -28,7 +28,7 @@ awk 'BEGIN { srand(5); for (i = 0; i < 150; i++) {
     n = 1 + int(rand() ^ 2 * 24); m = 1 + int(rand() * n); s = ""; t = ""
     for (k = 0; k < n; k++) { c = substr("abcdefgh", 1 + int(rand() * 8), 1); s = s c; if (k < m) t = c t }
     print s "\t" t } }' >pairs.tsv
-file="model.kind=encoder_decoder data.text= data.pairs=../pairs.tsv data.valid_share=0.2"
+file="model.kind=encoder_decoder data.text= data.pairs=../pairs.tsv data.valid_share=0.2 log.probes=4"
 train 1 1 file $file
 [ "$(grep -o '"tokens":[0-9]*' file/run/metrics.jsonl | sort -u | wc -l)" = $steps ] || fail "batches have the same number of tokens"
 for shape in "1 2" "2 1" "3 1" "5 2"; do

@@ -39,6 +39,17 @@ grep -q "1 rank x 2 threads" told/out.txt || fail "train.threads is not heeded"
 printf 'the whale\n\nhis old craft\nof a sort\n' >probes.txt
 train 2 1 probes log.probes=../probes.txt
 [ "$("$driver" probes probes/run/attention/step-00000000.h5)" = 3 ] || fail "three lines are not three probes"
+for ranks in 1 5; do
+    train $ranks 1 probes-$ranks log.probes=../probes.txt
+    same probes probes-$ranks
+done
+mkdir apart # the file is on rank 0's disk
+(cd apart && $mpiexec -n 1 "$driver" train ../config.ini log.probes=../probes.txt : \
+    -n 2 "$driver" train ../config.ini log.probes=../nowhere.txt) >apart/out.txt 2>&1 || {
+    cat apart/out.txt
+    fail "a rank that is not the first wants to read the file of probes"
+}
+diff -r apart/run/attention probes/run/attention || fail "the file of probes was not shared"
 printf 'the whale\nthe # whale\n' >strange.txt
 expect 65 "../strange.txt:2" 3 strange log.probes=../strange.txt
 printf 'the whale\nx\n' >short.txt
@@ -46,6 +57,7 @@ expect 65 "../short.txt:2: a probe of 1 token" 1 short log.probes=../short.txt
 : >empty.txt
 expect 65 "no probes in this file" 1 empty log.probes=../empty.txt
 expect 66 "log.probes = ../missing.txt" 2 missing log.probes=../missing.txt
+[ "$(grep -c "missing.txt" missing/out.txt)" = 1 ] || { cat missing/out.txt; fail "an error is told more than once"; }
 
 # another run's weights; another model's are refused
 train 2 1 first

@@ -17,6 +17,17 @@ for shape in 1x2 1x3 2x1 2x2 3x1 4x1 5x1 8x1; do
     echo "$shape: the same bits as 1x1"
 done
 
+# probes are shared by the ranks; with four ranks and three probes rank 0 has none of its own
+train 1 1 probes3 log.probes=3
+train 1 1 probes7 log.probes=7
+for shape in 2x1 3x2 4x1 8x1; do
+    for probes in 3 7; do
+        train "${shape%x*}" "${shape#*x}" probes$probes-$shape log.probes=$probes
+        same probes$probes probes$probes-$shape
+    done
+    echo "$shape: the same logs of 3 and 7 probes"
+done
+
 train 2 1 cadence log.attention_every=1 log.probes=3 log.metrics_every=3 eval.every=1 checkpoint.every=1 checkpoint.keep=20
 train 1 1 quiet log.attention_every=0 eval.every=0 checkpoint.every=0
 "$driver" digest 1x1/run/checkpoints/step-$last.h5 >1x1.digest
