@@ -70,12 +70,20 @@ void heed_head_statistics_mean(double *mean, const double *per_sequence, size_t 
                                size_t heads);
 
 /* Maps of the probe batch, filled by an observer (heed_attention_maps_see) during a HEED_PASS_PROBE forward and
- * backward pass over the probes. Memory: 12 bytes for each probe, layer, head, query and key. Errors: HEED_MEMORY.
+ * backward pass over the probes. Memory: 12 bytes for each probe, layer, head, query and key, and
+ * 12 for each thread, query and key. Errors: HEED_MEMORY.
  * Ownership: heed_attention_maps_destroy. Not collective. */
 typedef struct heed_attention_maps heed_attention_maps;
 heed_status heed_attention_maps_create(heed_attention_maps **maps, heed_attention_kind kind, size_t probes,
                                        size_t layers, size_t heads, size_t time, heed_error *error);
 void heed_attention_maps_destroy(heed_attention_maps *maps);
+
+/* Layers of a kind in a model; 0: it has none. */
+size_t heed_attention_layers(const heed_config *config, heed_attention_kind kind);
+
+/* What maps of all the kinds take for so many probes, with the current number of threads (without probes there are
+ * none: 0). SIZE_MAX: more than there can be. */
+size_t heed_attention_maps_bytes(const heed_config *config, size_t probes);
 
 /* The tokenizer of the probes' sources, where it is not that of their targets. It stays the caller's. */
 void heed_attention_maps_set_sources(heed_attention_maps *maps, const heed_tokenizer *tokenizer);

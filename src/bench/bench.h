@@ -29,6 +29,7 @@ typedef struct heedi_sizes {
     size_t vocab, source_vocab; /* as heed_model_shape has them */
     size_t rows, source_rows;   /* of a sequence: of pairs the mean; source_rows 0: there are no sources */
     size_t most_source_rows;    /* of the longest source */
+    size_t probes;              /* whose attention is logged: heedi_count_probes */
 } heedi_sizes;
 
 /* The config's data, read for that: a text or pairs are learnt (pairs through a store in TMPDIR, which goes with the

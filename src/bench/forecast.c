@@ -7,11 +7,16 @@
  * forward pass runs, all but those of the first bucket; nodes with different numbers of ranks wait for them
  * (train/gradsync_return.c). Two sums go to all ranks, along a tree of nodes. Without a network this very run has as
  * many ranks as the plan, and its communication is rehearsed (rehearsal.c). */
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "bench/forecast.h"
 #include "bench/layers.h"
+#include "heed/attention_log.h"
 #include "heed/model.h"
 #include "heed/train.h"
 
@@ -32,14 +37,34 @@ static size_t most_sequences(const heed_config *config, int n_ranks) {
     return (n_grains + (size_t)n_ranks - 1) / (size_t)n_ranks * (size_t)config->train.grain;
 }
 
+heed_status heedi_count_probes(const heed_config *config, size_t *n_probes, heed_error *error) {
+    const char *probes = config->log.probes;
+    char *end;
+    *n_probes = config->log.attention_every ? (size_t)strtol(probes, &end, 10) : 0;
+    if (config->log.attention_every == 0 || (end != probes && !*end))
+        return HEED_OK;
+    FILE *file = fopen(probes, "re");
+    if (!file)
+        return heed_fail(error, HEED_NOT_FOUND, "log.probes = %s: %s", probes, strerror(errno));
+    *n_probes = 0;
+    for (int c = getc(file), before = '\n'; c != EOF; before = c, c = getc(file)) /* lines that are not empty */
+        *n_probes += before == '\n' && c != '\n' && c != '\r';
+    fclose(file);
+    return HEED_OK;
+}
+
 static heed_status plan_memory(const heed_config *config, const heed_params *params, heedi_forecast *f,
                                const heedi_sizes *sizes, heed_error *error) {
-    const size_t n_sequences = most_sequences(config, f->n_ranks);
+    const size_t trained = most_sequences(config, f->n_ranks);
+    const size_t probes = (sizes->probes + (size_t)f->n_ranks - 1) / (size_t)f->n_ranks; /* the largest part */
+    const size_t n_sequences = trained > probes ? trained : probes;
     const size_t arena = params->n_elements * sizeof(real);
     f->memory = (heedi_memory){.parameters = arena, .exchange = f->exchange.memory};
     f->base_bytes = resident_bytes();
     f->peak_bytes = heed_gemm_peak_bytes();
     f->snapshot_bytes = (1 + (f->exchange.memory.moments > 0) * 2) * arena; /* rank 0 keeps one for checkpoints */
+    f->map_bytes = heed_attention_maps_bytes(config, probes);
+    f->first_map_bytes = heed_attention_maps_bytes(config, sizes->probes);
     const heed_model_shape shape = {.vocab = sizes->vocab,
                                     .source_vocab = sizes->source_vocab,
                                     .max_rows = n_sequences * (size_t)config->model.time,

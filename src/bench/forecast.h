@@ -14,11 +14,16 @@ typedef struct heedi_forecast {
     heed_gradsync_view exchange;                  /* of rank 0 */
     heedi_memory memory;                          /* bytes of a rank */
     size_t base_bytes, snapshot_bytes;            /* beside that: of the process; of rank 0 alone */
+    size_t map_bytes, first_map_bytes;            /* of attention maps: a rank's, and rank 0's */
     size_t peak_bytes; /* for a moment, at the start, beside all of it: factors and product of heed_gemm_peak */
     double compute_seconds, out_seconds, back_seconds, seconds; /* a step */
     double out_hidden_seconds, back_hidden_seconds;             /* of out and of back, what is not waited for */
     double sums_seconds; /* losses and norms to all; rehearsed, the norm is in out */
 } heedi_forecast;
+
+/* How many probes log.probes means; 0 without attention logs. A file is read for that. Errors: HEED_NOT_FOUND. Not
+ * collective. */
+heed_status heedi_count_probes(const heed_config *config, size_t *n_probes, heed_error *error);
 
 /* Fills f for f->n_ranks ranks, f->ranks_per_node on a node. All ranks of comm measure layers at the same time, as
  * those of a node will: comm should have as many. network NULL: comm has n_ranks ranks, and their

@@ -65,7 +65,7 @@ static heed_status make_plan(plan *p, heed_comm *comm, const char *folder, heed_
     if (check_ranks(p, comm, &failed) == HEED_OK && comm->rank == 0 &&
         heedi_bench_data_open(&data, &p->config, &failed) == HEED_OK) {
         p->sizes = data.sizes;
-        if (folder)
+        if (heedi_count_probes(&p->config, &p->sizes.probes, &failed) == HEED_OK && folder)
             heedi_measure_checkpoint(&p->config, &data, folder, &p->disk, &failed);
     }
     heedi_bench_data_reset(&data);
@@ -90,13 +90,13 @@ static sums add_up(const plan *p) {
     const int64_t every = p->config.checkpoint.every, steps = p->config.train.steps;
     const double written = every > 0 ? ceil((double)steps / (double)every) : 1;
     const heed_gradsync_view *x = &f->exchange;
-    sums s = {.rank_bytes = (double)(f->base_bytes + f->peak_bytes + m->parameters + m->activations +
+    sums s = {.rank_bytes = (double)(f->base_bytes + f->peak_bytes + m->parameters + m->activations + f->map_bytes +
                                      m->exchange.gradients + m->exchange.moments + m->exchange.buffers),
               .traffic_bytes =
                   (double)(x->sent_bytes[0] + x->sent_bytes[1] + x->returned_bytes[0] + x->returned_bytes[1]),
               .run_seconds = f->seconds * (double)steps,
               .efficiency = f->compute_seconds / f->seconds};
-    s.first_bytes = s.rank_bytes + (double)f->snapshot_bytes;
+    s.first_bytes = s.rank_bytes + (double)(f->first_map_bytes - f->map_bytes) + (double)f->snapshot_bytes;
     s.node_hours = x->n_nodes * s.run_seconds / 3600;
     /* the newest ones, the best, and the one that is being written */
     s.disk_bytes = (double)p->disk.checkpoint_bytes * fmin(written, (double)p->config.checkpoint.keep + 2);
@@ -113,11 +113,11 @@ static void print_plan(const plan *p) {
     printf("operations                 %12.4g MFLOP a token, %.4g GFLOP a step of %.0f tokens\n",
            1e-6 * f->flops_per_token, 1e-9 * f->flops_per_token * f->tokens, f->tokens);
     printf("memory a rank              %12.1f MB; rank 0 %.1f MB\n", 1e-6 * s.rank_bytes, 1e-6 * s.first_bytes);
-    printf("  parameters %.1f, gradients %.1f, moments %.1f, activations %.1f, exchange %.1f, process %.1f, measuring "
-           "the peak %.1f\n",
+    printf("  parameters %.1f, gradients %.1f, moments %.1f, activations %.1f, attention maps %.1f (rank 0 %.1f), "
+           "exchange %.1f, process %.1f, measuring the peak %.1f\n",
            1e-6 * (double)m->parameters, 1e-6 * (double)m->exchange.gradients, 1e-6 * (double)m->exchange.moments,
-           1e-6 * (double)m->activations, 1e-6 * (double)m->exchange.buffers, 1e-6 * (double)f->base_bytes,
-           1e-6 * (double)f->peak_bytes);
+           1e-6 * (double)m->activations, 1e-6 * (double)f->map_bytes, 1e-6 * (double)f->first_map_bytes,
+           1e-6 * (double)m->exchange.buffers, 1e-6 * (double)f->base_bytes, 1e-6 * (double)f->peak_bytes);
     printf("sent by a rank             %12.3f MB a step\n", 1e-6 * s.traffic_bytes);
     printf("step                       %12.3f ms: layers and update %.3f, gradients out %.3f (hidden %.3f), parameters "
            "back %.3f (hidden %.3f), sums %.3f\n",
@@ -136,11 +136,13 @@ static void print_json(const plan *p) {
     const heedi_forecast *f = &p->forecast;
     const heedi_memory *m = &f->memory;
     const sums s = add_up(p);
-    json_t *memory = json_pack("{sI sI sI sI sI sI sI sI}", "process", (json_int_t)f->base_bytes, "measuring_the_peak",
-                               (json_int_t)f->peak_bytes, "parameters", (json_int_t)m->parameters, "gradients",
-                               (json_int_t)m->exchange.gradients, "moments", (json_int_t)m->exchange.moments,
-                               "activations", (json_int_t)m->activations, "exchange", (json_int_t)m->exchange.buffers,
-                               "snapshot_of_rank_0", (json_int_t)f->snapshot_bytes);
+    json_t *memory =
+        json_pack("{sI sI sI sI sI sI sI sI sI sI}", "process", (json_int_t)f->base_bytes, "measuring_the_peak",
+                  (json_int_t)f->peak_bytes, "parameters", (json_int_t)m->parameters, "gradients",
+                  (json_int_t)m->exchange.gradients, "moments", (json_int_t)m->exchange.moments, "activations",
+                  (json_int_t)m->activations, "attention_maps", (json_int_t)f->map_bytes, "attention_maps_of_rank_0",
+                  (json_int_t)f->first_map_bytes, "exchange", (json_int_t)m->exchange.buffers, "snapshot_of_rank_0",
+                  (json_int_t)f->snapshot_bytes);
     json_t *step =
         json_pack("{sf sf sf sf sf sf sf}", "seconds", f->seconds, "compute", f->compute_seconds, "gradients_out",
                   f->out_seconds, "gradients_hidden", f->out_hidden_seconds, "parameters_back", f->back_seconds,

@@ -10,17 +10,47 @@
 #include "heed/multiversion.h"
 #include "heed/nn/attention.h"
 
+static size_t add(size_t a, size_t b) {
+    size_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? SIZE_MAX : sum;
+}
+
+/* Of one of the maps, and of the scratch of all threads. */
+static size_t map_bytes_of(size_t n_maps, size_t time) {
+    return heed_aligned(heed_bytes(heed_bytes(n_maps, heed_bytes(time, time)), sizeof(float)));
+}
+
+static size_t scratch_bytes_of(size_t time) {
+    const size_t n_threads = (size_t)omp_get_max_threads();
+    return heed_aligned(heed_bytes(n_threads * HEEDI_N_MAPS, heed_bytes(heed_bytes(time, time), sizeof(real))));
+}
+
+size_t heed_attention_layers(const heed_config *config, heed_attention_kind kind) {
+    const size_t encoder = heed_encoder_layers(config), decoder = (size_t)config->model.layers;
+    return kind == HEED_ENCODER_ATTENTION ? encoder : kind == HEED_SELF_ATTENTION || encoder > 0 ? decoder : 0;
+}
+
+size_t heed_attention_maps_bytes(const heed_config *config, size_t probes) {
+    const size_t heads = (size_t)config->model.heads, time = (size_t)config->model.time;
+    size_t bytes = 0;
+    for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && probes > 0; kind++) {
+        const size_t layers = heed_attention_layers(config, (heed_attention_kind)kind);
+        const size_t maps = heed_bytes(HEEDI_N_MAPS, map_bytes_of(heed_bytes(probes, layers * heads), time));
+        bytes = layers > 0 ? add(bytes, add(maps, scratch_bytes_of(time))) : bytes;
+    }
+    return bytes;
+}
+
 heed_status heed_attention_maps_create(heed_attention_maps **out, heed_attention_kind kind, size_t probes,
                                        size_t layers, size_t heads, size_t time, heed_error *error) {
-    const size_t n_maps = probes * layers * heads, n_threads = (size_t)omp_get_max_threads();
-    const size_t map_bytes = heed_aligned(heed_bytes(heed_bytes(n_maps, heed_bytes(time, time)), sizeof(float)));
-    const size_t scratch_bytes = heed_bytes(n_threads * HEEDI_N_MAPS, heed_bytes(heed_bytes(time, time), sizeof(real)));
+    const size_t n_maps = probes * layers * heads;
+    const size_t map_bytes = map_bytes_of(n_maps, time), scratch_bytes = scratch_bytes_of(time);
     heed_attention_maps *maps = calloc(1, sizeof *maps);
     *out = maps;
     if (maps) {
         *maps = (heed_attention_maps){.kind = kind, .probes = probes, .layers = layers, .heads = heads, .time = time};
-        const size_t bytes = heed_bytes(HEEDI_N_MAPS, map_bytes), both = bytes + heed_aligned(scratch_bytes);
-        if (heed_arena_init(&maps->arena, both < bytes ? SIZE_MAX : both, "attention log", error) == HEED_OK) {
+        const size_t bytes = add(heed_bytes(HEEDI_N_MAPS, map_bytes), scratch_bytes);
+        if (heed_arena_init(&maps->arena, bytes, "attention log", error) == HEED_OK) {
             for (int k = 0; k < HEEDI_N_MAPS; k++)
                 maps->map[k] = heed_arena_take(&maps->arena, map_bytes);
             maps->scratch = heed_arena_take(&maps->arena, scratch_bytes);

@@ -10,15 +10,10 @@
 
 #include "heed/stage.h"
 
-static size_t layers_of(const heed_config *config, int kind) {
-    const size_t encoder = heed_encoder_layers(config), decoder = (size_t)config->model.layers;
-    return kind == HEED_ENCODER_ATTENTION ? encoder : kind == HEED_SELF_ATTENTION || encoder > 0 ? decoder : 0;
-}
-
 static size_t n_heads(const heed_config *config) {
     size_t layers = 0;
     for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++)
-        layers += layers_of(config, kind);
+        layers += heed_attention_layers(config, (heed_attention_kind)kind);
     return layers * (size_t)config->model.heads;
 }
 
@@ -27,7 +22,8 @@ static void divide_statistics(heedi_run *run, real *scratch) {
     const heed_config *config = run->config;
     double *at = run->look.per_sequence;
     for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++) {
-        const size_t layers = layers_of(config, kind), heads = (size_t)config->model.heads;
+        const size_t layers = heed_attention_layers(config, (heed_attention_kind)kind),
+                     heads = (size_t)config->model.heads;
         run->look.statistics[kind] =
             (heed_head_statistics){.per_sequence = at, .layers = layers, .heads = heads, .scratch = scratch};
         at += (size_t)config->train.batch * layers * heads * HEED_STATISTIC_SLOT;
@@ -40,11 +36,11 @@ static heed_status create_maps(heedi_run *run, heed_error *error) {
     const size_t n_probes = (run->comm->rank == 0 ? &run->look.probes : &run->look.part)->rows.n_sequences;
     heed_status status = HEED_OK;
     for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && n_probes > 0 && status == HEED_OK; kind++) {
-        if (layers_of(config, kind) == 0)
+        if (heed_attention_layers(config, (heed_attention_kind)kind) == 0)
             continue;
         status = heed_attention_maps_create(&run->look.maps[kind], (heed_attention_kind)kind, n_probes,
-                                            layers_of(config, kind), (size_t)config->model.heads,
-                                            (size_t)config->model.time, error);
+                                            heed_attention_layers(config, (heed_attention_kind)kind),
+                                            (size_t)config->model.heads, (size_t)config->model.time, error);
         if (status == HEED_OK)
             heed_attention_maps_set_sources(run->look.maps[kind], heed_corpus_source_tokenizer(run->corpus));
     }

@@ -54,6 +54,13 @@ static heed_status create_sync(heedi_run *run, heed_error *error) {
     return status;
 }
 
+/* The most that one rank keeps (first: rank 0, which has room for the maps of all probes). */
+static size_t bytes_of_maps(const heedi_run *run, bool first) {
+    const size_t probes = run->look.probes.rows.n_sequences;
+    const size_t most = probes - heedi_first_probe(run, run->comm->size - 1); /* the last rank's */
+    return heed_attention_maps_bytes(run->config, first ? probes : most);
+}
+
 static heed_status say_what_runs(heedi_run *run, heed_error *error) {
     (void)error;
     const heed_comm *comm = run->comm;
@@ -62,10 +69,11 @@ static heed_status say_what_runs(heedi_run *run, heed_error *error) {
     heed_say(
         HEED_INFO,
         "model: %.3g million parameters; MB a rank: parameters %.3g, gradients %.3g, moments %.3g, activations %.3g, "
-        "exchange %.3g, snapshot for checkpoints %.3g (rank 0)",
+        "exchange %.3g, attention maps %.3g (%.3g on rank 0), snapshot for checkpoints %.3g (rank 0)",
         1e-6 * (double)params->n_parameters, 1e-6 * (double)(params->n_elements * sizeof(real)),
         1e-6 * (double)memory.gradients, 1e-6 * (double)memory.moments,
         1e-6 * (double)heed_model_activation_bytes(run->trainer.model), 1e-6 * (double)memory.buffers,
+        1e-6 * (double)bytes_of_maps(run, false), 1e-6 * (double)bytes_of_maps(run, true),
         1e-6 * (double)run->snapshot_arena.capacity_bytes);
     char peak[32] = "";
     if (isfinite(run->speed.peak))

@@ -39,6 +39,31 @@ class Plan(Case):
             self.assertAlmostEqual(step["seconds"], step["compute"] + step["gradients_out"] - step["gradients_hidden"] +
                                    step["parameters_back"] - step["parameters_hidden"] + step["sums"], delta=1e-9)
 
+    def test_memory_of_probes_is_that_of_the_largest_part(self):
+        """Three ranks share nine probes: more than their sequences of a batch."""
+        settings = ["data.task=copy", "data.task_length=8", "model.layers=1", "model.width=16", "model.time=16",
+                    "train.threads=1", "train.batch=3", "train.grain=1", "train.steps=1", "train.warmup=1", "log.probes=9",
+                    "log.attention_every=1"]
+        with open("probes.ini", "w", encoding="utf-8") as file:
+            file.write("\n".join([*settings, f"run.dir={fresh('looked')}"]) + "\n")
+        network = ["--ranks", "3", "--network", "0,1"]
+        planned = json.loads(self.expect_success(heed("plan", "probes.ini", "--json", *network)).out)
+        memory = planned["memory_bytes"]
+        trained = self.expect_success(heed("train", "probes.ini", ranks=3)).err
+        said = re.search(r"activations ([0-9.e+-]+), .*attention maps ([0-9.e+-]+) \(([0-9.e+-]+) on rank 0\)", trained)
+        for number, part in enumerate(("activations", "attention_maps", "attention_maps_of_rank_0"), 1):
+            self.assertAlmostEqual(1e-6 * memory[part], float(said.group(number)), delta=0.01 * 1e-6 * memory[part], msg=part)
+        heads = 4 * 1 * 3 * 16 * 16 * 4  # of a probe: heads, layers, maps, queries, keys, bytes
+        self.assertEqual(memory["attention_maps_of_rank_0"] - memory["attention_maps"], 6 * heads)
+        self.assertEqual(planned["bytes_of_rank_0"] - planned["bytes_a_rank"], memory["snapshot_of_rank_0"] + 6 * heads)
+
+        with open("lines.txt", "w", encoding="utf-8") as file:
+            file.write("one\n\r\n\ntwo\r\nthree")
+        with_file = ["log.probes=lines.txt", "--json", *network]
+        memory = json.loads(self.expect_success(heed("plan", "probes.ini", *with_file)).out)["memory_bytes"]
+        self.assertEqual(memory["attention_maps_of_rank_0"] - memory["attention_maps"], 2 * heads)
+        self.expect_fault(heed("plan", "probes.ini", "log.probes=nowhere.txt"), 66, r"log.probes = nowhere.txt: No such file")
+
     def test_a_network_in_the_stead_of_attention(self):
         """Its first matrix is far wider than the model."""
         self.expect_success(plan("model.attention=mlp", "log.attention_every=0")[0])
