@@ -22,8 +22,8 @@ static void divide_statistics(heedi_run *run, real *scratch) {
     const heed_config *config = run->config;
     double *at = run->look.per_sequence;
     for (int kind = 0; kind < HEED_N_ATTENTION_KINDS; kind++) {
-        const size_t layers = heed_attention_layers(config, (heed_attention_kind)kind),
-                     heads = (size_t)config->model.heads;
+        const size_t layers = heed_attention_layers(config, (heed_attention_kind)kind);
+        const size_t heads = (size_t)config->model.heads;
         run->look.statistics[kind] =
             (heed_head_statistics){.per_sequence = at, .layers = layers, .heads = heads, .scratch = scratch};
         at += (size_t)config->train.batch * layers * heads * HEED_STATISTIC_SLOT;
