@@ -25,6 +25,14 @@ static size_t scratch_bytes_of(size_t time) {
     return heed_aligned(heed_bytes(n_threads * HEEDI_N_MAPS, heed_bytes(heed_bytes(time, time), sizeof(real))));
 }
 
+/* All of one kind, in whole huge pages: logs lie a hundred steps apart, and a virtual machine may take small pages that
+ * were not used for so long 6 microseconds each to find again. */
+static size_t kind_bytes_of(size_t n_maps, size_t time) {
+    const size_t bytes = add(heed_bytes(HEEDI_N_MAPS, map_bytes_of(n_maps, time)), scratch_bytes_of(time));
+    const size_t rounded = add(bytes, HEED_HUGE_PAGE_BYTES - 1);
+    return rounded == SIZE_MAX ? SIZE_MAX : rounded / HEED_HUGE_PAGE_BYTES * HEED_HUGE_PAGE_BYTES;
+}
+
 size_t heed_attention_layers(const heed_config *config, heed_attention_kind kind) {
     const size_t encoder = heed_encoder_layers(config), decoder = (size_t)config->model.layers;
     return kind == HEED_ENCODER_ATTENTION ? encoder : kind == HEED_SELF_ATTENTION || encoder > 0 ? decoder : 0;
@@ -35,8 +43,7 @@ size_t heed_attention_maps_bytes(const heed_config *config, size_t probes) {
     size_t bytes = 0;
     for (int kind = 0; kind < HEED_N_ATTENTION_KINDS && probes > 0; kind++) {
         const size_t layers = heed_attention_layers(config, (heed_attention_kind)kind);
-        const size_t maps = heed_bytes(HEEDI_N_MAPS, map_bytes_of(heed_bytes(probes, layers * heads), time));
-        bytes = layers > 0 ? add(bytes, add(maps, scratch_bytes_of(time))) : bytes;
+        bytes = layers > 0 ? add(bytes, kind_bytes_of(heed_bytes(probes, layers * heads), time)) : bytes;
     }
     return bytes;
 }
@@ -49,8 +56,7 @@ heed_status heed_attention_maps_create(heed_attention_maps **out, heed_attention
     *out = maps;
     if (maps) {
         *maps = (heed_attention_maps){.kind = kind, .probes = probes, .layers = layers, .heads = heads, .time = time};
-        const size_t bytes = add(heed_bytes(HEEDI_N_MAPS, map_bytes), scratch_bytes);
-        if (heed_arena_init(&maps->arena, bytes, "attention log", error) == HEED_OK) {
+        if (heed_arena_init(&maps->arena, kind_bytes_of(n_maps, time), "attention log", error) == HEED_OK) {
             for (int k = 0; k < HEEDI_N_MAPS; k++)
                 maps->map[k] = heed_arena_take(&maps->arena, map_bytes);
             maps->scratch = heed_arena_take(&maps->arena, scratch_bytes);
