@@ -179,6 +179,15 @@ hid_t heedi_string_type(size_t bytes) {
     return type;
 }
 
+/* A new array and all that is in it. To be called between enter and leave. */
+static heed_status put_whole(heed_store *store, const char *name, hid_t on_disk, hid_t in_memory, int n_dims,
+                             const size_t *dims, const void *data, bool deflate, heed_error *error) {
+    const hid_t array = make_array(store, name, on_disk, n_dims, dims, deflate);
+    if (array < 0 || H5Dwrite(array, in_memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0 || store->disk.error)
+        return heedi_store_fail(store, name, "cannot be written", error);
+    return HEED_OK;
+}
+
 static heed_status write_strings(heed_store *store, const char *name, int n_dims, const size_t *dims,
                                  const char *const *text, bool deflate, heed_error *error) {
     size_t bytes;
@@ -186,13 +195,20 @@ static heed_status write_strings(heed_store *store, const char *name, int n_dims
     if (!block)
         return heed_fail(error, HEED_MEMORY, "%s: %s: out of memory", store->path, name);
     heedi_store_enter();
-    heed_status status = HEED_OK;
-    const hid_t type = heedi_string_type(bytes), array = make_array(store, name, type, n_dims, dims, deflate);
-    if (array < 0 || H5Dwrite(array, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, block) < 0 || store->disk.error)
-        status = heedi_store_fail(store, name, "cannot be written", error);
+    const hid_t type = heedi_string_type(bytes);
+    const heed_status status = put_whole(store, name, type, type, n_dims, dims, block, deflate, error);
     H5Tclose(type);
     heedi_store_leave();
     free(block);
+    return status;
+}
+
+static heed_status write_whole(heed_store *store, const char *name, heed_type type, int n_dims, const size_t *dims,
+                               const void *data, heed_error *error) {
+    heedi_store_enter();
+    const heed_status status =
+        put_whole(store, name, heedi_type_on_disk(type), heedi_type_in_memory(type), n_dims, dims, data, false, error);
+    heedi_store_leave();
     return status;
 }
 
@@ -200,6 +216,10 @@ heed_status heed_store_write(heed_store *store, const char *name, heed_type type
                              const void *data, bool deflate, heed_error *error) {
     if (type == HEED_TYPE_STRING)
         return write_strings(store, name, n_dims, dims, data, deflate, error);
+    HEED_CHECK(n_dims >= 0 && n_dims <= HEED_STORE_MAX_DIMS);
+    const size_t all_bytes = heed_bytes(elements(n_dims, dims), heed_type_bytes(type));
+    if (!deflate && all_bytes > 0 && all_bytes <= SLICE_BYTES)
+        return write_whole(store, name, type, n_dims, dims, data, error);
     heed_status status = heed_store_reserve(store, name, type, n_dims, dims, deflate, error);
     const size_t n_rows = n_dims > 0 ? dims[0] : 1, bytes = heed_type_bytes(type);
     const size_t row_bytes = n_dims > 0 ? elements(n_dims - 1, dims + 1) * bytes : bytes;
