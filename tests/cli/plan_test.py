@@ -41,7 +41,8 @@ class Plan(Case):
 
     def test_memory_of_probes_is_that_of_the_largest_part(self):
         """Three ranks share nine probes: more than their sequences of a batch."""
-        settings = ["data.task=copy", "data.task_length=8", "model.layers=1", "model.width=16", "model.time=16",
+        time, huge_page = 128, 2 << 20
+        settings = ["data.task=copy", f"data.task_length={time // 2}", "model.layers=1", "model.width=16", f"model.time={time}",
                     "train.threads=1", "train.batch=3", "train.grain=1", "train.steps=1", "train.warmup=1", "log.probes=9",
                     "log.attention_every=1"]
         with open("probes.ini", "w", encoding="utf-8") as file:
@@ -53,15 +54,21 @@ class Plan(Case):
         said = re.search(r"activations ([0-9.e+-]+), .*attention maps ([0-9.e+-]+) \(([0-9.e+-]+) on rank 0\)", trained)
         for number, part in enumerate(("activations", "attention_maps", "attention_maps_of_rank_0"), 1):
             self.assertAlmostEqual(1e-6 * memory[part], float(said.group(number)), delta=0.01 * 1e-6 * memory[part], msg=part)
-        heads = 4 * 1 * 3 * 16 * 16 * 4  # of a probe: heads, layers, maps, queries, keys, bytes
-        self.assertEqual(memory["attention_maps_of_rank_0"] - memory["attention_maps"], 6 * heads)
-        self.assertEqual(planned["bytes_of_rank_0"] - planned["bytes_a_rank"], memory["snapshot_of_rank_0"] + 6 * heads)
+
+        def maps(n_probes):
+            one = 3 * time * time * 4  # maps, queries, keys, bytes; a thread needs as much again
+            return ((n_probes * 4 * 1 + 1) * one + huge_page - 1) // huge_page * huge_page  # heads, layers
+        self.assertEqual(memory["attention_maps"], maps(3))
+        self.assertEqual(memory["attention_maps_of_rank_0"], maps(9))
+        self.assertEqual(planned["bytes_of_rank_0"] - planned["bytes_a_rank"],
+                         memory["snapshot_of_rank_0"] + maps(9) - maps(3))
 
         with open("lines.txt", "w", encoding="utf-8") as file:
-            file.write("one\n\r\n\ntwo\r\nthree")
+            file.write("one\n\r\n\ntwo\r\nthree\nfour")
         with_file = ["log.probes=lines.txt", "--json", *network]
         memory = json.loads(self.expect_success(heed("plan", "probes.ini", *with_file)).out)["memory_bytes"]
-        self.assertEqual(memory["attention_maps_of_rank_0"] - memory["attention_maps"], 2 * heads)
+        self.assertEqual(memory["attention_maps"], maps(2))
+        self.assertEqual(memory["attention_maps_of_rank_0"], maps(4))
         self.expect_fault(heed("plan", "probes.ini", "log.probes=nowhere.txt"), 66, r"log.probes = nowhere.txt: No such file")
 
     def test_a_network_in_the_stead_of_attention(self):
