@@ -45,7 +45,7 @@ HEEDI_INLINE void scale_row(real *y, const real *x, real mean, real scale, const
 }
 
 /* Rows that take turns: while the sum of one is folded and waited for, the processor goes on with another. */
-enum { TOGETHER = 4, NEAR = 4096 };
+enum { TOGETHER = 2, NEAR = 4096 };
 
 HEED_MULTIVERSION static void forward_rows(real *y, real *mean, real *rstd, const real *x, const real *gain,
                                            const real *bias, size_t from, size_t to, size_t width, real eps) {
