@@ -1,8 +1,7 @@
 /* Writing the chunks of an array compressed. HDF5's own deflate filter lets zlib search for repeated strings; in
  * numbers it finds little but the runs of zeros that the shuffle lays side by side. ISA-L deflates maps of attention in
- * a quarter of the time that zlib takes for runs alone (Z_RLE), and they become 14 % larger (its level 2 is faster than
- * its level 1, with the same size); where heed was built
- * without ISA-L, zlib does that. Any reader of HDF5 reads both. */
+ * a quarter of the time that zlib takes for runs alone (Z_RLE), and they become 14 % larger; its level 2 is faster than
+ * its level 1, with the same size. Where heed was built without ISA-L, zlib does it. Any reader of HDF5 reads both. */
 #include <hdf5.h>
 
 #include <errno.h>
