@@ -18,14 +18,14 @@ size_t heed_bytes(size_t count, size_t size) {
 }
 
 /* An arena is touched all over, at once. Huge pages, where the kernel has them for those that ask, save all but one in
- * 512 page faults; a tail that would leave much of one unused stays in small pages, so that hardly more is taken than
- * was asked for. And one call for all pages costs a virtual machine a thirtieth of a fault for each. */
-enum { HUGE_PAGE = HEED_HUGE_PAGE_BYTES, MOST_UNUSED = HUGE_PAGE / 4 };
+ * 512 page faults; a tail that fills none stays in small pages, so that hardly more is taken than was asked for. And
+ * one call for all pages costs a virtual machine a thirtieth of a fault for each. */
+enum { HUGE_PAGE = HEED_HUGE_PAGE_BYTES };
 
 /* Bytes from a base at HUGE_PAGE on that shall lie in huge pages. May exceed bytes, by little. */
 static size_t huge_part(size_t bytes) {
-    const size_t unused = (HUGE_PAGE - bytes % HUGE_PAGE) % HUGE_PAGE;
-    return unused <= MOST_UNUSED || unused <= bytes / 64 ? bytes + unused : bytes - bytes % HUGE_PAGE;
+    const size_t whole = bytes / HUGE_PAGE * HUGE_PAGE;
+    return whole && whole < bytes && whole + HUGE_PAGE - bytes <= bytes / 64 ? whole + HUGE_PAGE : whole;
 }
 
 static void *allocate(size_t bytes) {
