@@ -70,8 +70,8 @@ void heed_head_statistics_mean(double *mean, const double *per_sequence, size_t 
                                size_t heads);
 
 /* Maps of the probe batch, filled by an observer (heed_attention_maps_see) during a HEED_PASS_PROBE forward and
- * backward pass over the probes. Memory: 12 bytes for each probe, layer, head, query and key, and
- * 12 for each thread, query and key. Errors: HEED_MEMORY.
+ * backward pass over the probes. Memory, in whole huge pages of 2 MiB: 12 bytes for each probe, layer, head, query and
+ * key, and 3 reals for each thread, query and key. Errors: HEED_MEMORY.
  * Ownership: heed_attention_maps_destroy. Not collective. */
 typedef struct heed_attention_maps heed_attention_maps;
 heed_status heed_attention_maps_create(heed_attention_maps **maps, heed_attention_kind kind, size_t probes,

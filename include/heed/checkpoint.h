@@ -56,15 +56,15 @@ typedef struct heed_checkpoint_figures {
 
 /* The background writer. start copies nothing: the arenas and figures it is given must stay until idle, arenas
  * unchanged. It waits for an earlier save first. failed saves leave training alone: wait returns their error once (and
- * the caller logs it). Only figures that could not be made durable (has_lost_figures) must end the run: nobody knows
- * what of them is on the disk, and nothing is saved any more. */
+ * the caller logs it). Only figures that could not be made durable (lost_figures: why; HEED_OK: none) must end the run:
+ * nobody knows what of them is on the disk, and nothing is saved any more. */
 typedef struct heed_checkpoint_writer heed_checkpoint_writer;
 heed_status heed_checkpoint_writer_create(heed_checkpoint_writer **writer, const char *folder, size_t keep,
                                           heed_error *error);
 heed_status heed_checkpoint_writer_start(heed_checkpoint_writer *writer, const heed_checkpoint_state *state,
                                          const heed_checkpoint_arenas *arenas, const heed_checkpoint_figures *figures,
                                          const heed_tokenizer *tokenizer, heed_error *error);
-bool heed_checkpoint_writer_has_lost_figures(heed_checkpoint_writer *writer);
+heed_status heed_checkpoint_writer_lost_figures(heed_checkpoint_writer *writer, heed_error *error);
 /* Which checkpoints stay, beside the newest and the best, when others are pruned: those at multiples of `every` steps
  * that lie within `around` steps of a mark, or of the newest step, where a mark may yet come. every = 0: none. */
 typedef struct heed_checkpoint_phases {

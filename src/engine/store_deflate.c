@@ -5,7 +5,6 @@
 #include <hdf5.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #ifdef HEED_ISAL
@@ -105,12 +104,12 @@ static size_t product(const hsize_t *size, int from, int end) {
  * huge pages, because the memory of a log is not used for a hundred steps, and small pages come back slowly. */
 static bool divide_room(heed_store *store, size_t bytes, unsigned char **shuffled, unsigned char **packed,
                         unsigned char **tables) {
-    const size_t one = heed_aligned(bytes), all = 2 * one + heed_aligned(TABLES_BYTES);
+    const size_t one = heed_aligned(bytes), page = HEED_HUGE_PAGE_BYTES;
+    const size_t all = (2 * one + heed_aligned(TABLES_BYTES) + page - 1) / page * page;
     heed_error ignored = HEED_ERROR_INIT;
     if (store->chunks.capacity_bytes < all) {
         heed_arena_reset(&store->chunks);
-        if (heed_arena_init(&store->chunks, all > HEED_HUGE_PAGE_BYTES ? all : HEED_HUGE_PAGE_BYTES, "a chunk",
-                            &ignored) != HEED_OK)
+        if (heed_arena_init(&store->chunks, all, "a chunk", &ignored) != HEED_OK)
             return false;
     }
     store->chunks.used_bytes = 0;

@@ -37,22 +37,30 @@ typedef struct axis {
     int dimension;
 } axis;
 
-static bool refer(hobj_ref_t *reference, heed_store *store, const char *name) {
+#define DOING "cannot be given its dimension scales"
+
+/* Failures are told where they happen: the next call into HDF5 forgets them. */
+static heed_status refer(hobj_ref_t *reference, heed_store *store, const char *name, heed_error *error) {
     const hid_t object = heedi_store_object(store, name);
-    return object >= 0 && H5Rcreate(reference, object, ".", H5R_OBJECT, H5I_INVALID_HID) >= 0;
+    return object >= 0 && H5Rcreate(reference, object, ".", H5R_OBJECT, H5I_INVALID_HID) >= 0
+               ? HEED_OK
+               : heedi_store_fail(store, name, DOING, error);
 }
 
 /* A list as an attribute of an object. */
-static bool write_list(heed_store *store, const char *object, const char *key, hid_t type, size_t n, const void *list) {
+static heed_status write_list(heed_store *store, const char *object, const char *key, hid_t type, size_t n,
+                              const void *list, heed_error *error) {
     const hsize_t extent = n;
+    heed_status status = HEED_OK;
     const hid_t owner = heedi_store_object(store, object), space = H5Screate_simple(1, &extent, NULL);
     const hid_t attribute = owner < 0 || space < 0 || type < 0
                                 ? H5I_INVALID_HID
                                 : H5Acreate2(owner, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    const bool ok = attribute >= 0 && H5Awrite(attribute, type, list) >= 0;
+    if (attribute < 0 || H5Awrite(attribute, type, list) < 0 || store->disk.error)
+        status = heedi_store_fail(store, object, DOING, error);
     H5Aclose(attribute);
     H5Sclose(space);
-    return ok;
+    return status;
 }
 
 static int n_axes(const heed_scaled_array *array) {
@@ -62,28 +70,34 @@ static int n_axes(const heed_scaled_array *array) {
     return n;
 }
 
-static bool write_dimension_list(heed_store *store, const heed_scaled_array *array) {
+static heed_status write_dimension_list(heed_store *store, const heed_scaled_array *array, heed_error *error) {
     hobj_ref_t scale[HEED_STORE_MAX_DIMS];
     hvl_t list[HEED_STORE_MAX_DIMS];
     const int n = n_axes(array);
-    bool ok = true;
-    for (int d = 0; d < n && ok; d++) {
-        ok = refer(&scale[d], store, array->scale[d]);
+    heed_status status = HEED_OK;
+    for (int d = 0; d < n && status == HEED_OK; d++) {
+        status = refer(&scale[d], store, array->scale[d], error);
         list[d] = (hvl_t){1, &scale[d]};
     }
+    if (status != HEED_OK || n == 0)
+        return status;
     const hid_t type = H5Tvlen_create(H5T_STD_REF_OBJ);
-    ok = ok && (n == 0 || write_list(store, array->name, "DIMENSION_LIST", type, (size_t)n, list));
+    status = write_list(store, array->name, "DIMENSION_LIST", type, (size_t)n, list, error);
     H5Tclose(type);
-    return ok;
+    return status;
 }
 
-static bool write_reference_list(heed_store *store, const char *scale, const axis *axes, size_t n) {
+static heed_status write_reference_list(heed_store *store, const char *scale, const axis *axes, size_t n,
+                                        heed_error *error) {
+    heed_status status = HEED_OK;
     const hid_t type = H5Tcreate(H5T_COMPOUND, sizeof(axis));
-    const bool ok = H5Tinsert(type, "dataset", HOFFSET(axis, array), H5T_STD_REF_OBJ) >= 0 &&
-                    H5Tinsert(type, "dimension", HOFFSET(axis, dimension), H5T_NATIVE_INT) >= 0 &&
-                    write_list(store, scale, "REFERENCE_LIST", type, n, axes);
+    if (H5Tinsert(type, "dataset", HOFFSET(axis, array), H5T_STD_REF_OBJ) < 0 ||
+        H5Tinsert(type, "dimension", HOFFSET(axis, dimension), H5T_NATIVE_INT) < 0)
+        status = heedi_store_fail(store, scale, DOING, error);
+    else
+        status = write_list(store, scale, "REFERENCE_LIST", type, n, axes, error);
     H5Tclose(type);
-    return ok;
+    return status;
 }
 
 static bool stands_before(const heed_scaled_array *arrays, size_t i, int d) {
@@ -101,7 +115,7 @@ static size_t axes_of(axis *axes, const char *scale, const heed_scaled_array *ar
     for (size_t i = 0; i < n_arrays; i++)
         for (int d = 0; d < n_axes(&arrays[i]); d++)
             if (strcmp(arrays[i].scale[d], scale) == 0)
-                axes[n++] = (axis){references[i], d};
+                axes[n].array = references[i], axes[n++].dimension = d; /* the padding between stays 0 */
     return n;
 }
 
@@ -113,18 +127,17 @@ heed_status heed_store_attach_scales(heed_store *store, const heed_scaled_array 
     axis *axes = calloc(n_arrays * HEED_STORE_MAX_DIMS + 1, sizeof *axes);
     if (!references || !axes)
         status = heed_fail(error, HEED_MEMORY, "%s: out of memory", store->path);
-    for (size_t i = 0; i < n_arrays && status == HEED_OK; i++)
-        if (!refer(&references[i], store, arrays[i].name) || !write_dimension_list(store, &arrays[i]) ||
-            store->disk.error)
-            status = heedi_store_fail(store, arrays[i].name, "cannot be given dimension scales", error);
+    for (size_t i = 0; i < n_arrays && status == HEED_OK; i++) {
+        status = refer(&references[i], store, arrays[i].name, error);
+        if (status == HEED_OK)
+            status = write_dimension_list(store, &arrays[i], error);
+    }
     for (size_t i = 0; i < n_arrays && status == HEED_OK; i++)
         for (int d = 0; d < n_axes(&arrays[i]) && status == HEED_OK; d++) {
             const char *scale = arrays[i].scale[d];
-            if (stands_before(arrays, i, d))
-                continue;
-            const size_t n = axes_of(axes, scale, arrays, references, n_arrays);
-            if (!write_reference_list(store, scale, axes, n) || store->disk.error)
-                status = heedi_store_fail(store, scale, "cannot be made the scale of an axis", error);
+            if (!stands_before(arrays, i, d))
+                status =
+                    write_reference_list(store, scale, axes, axes_of(axes, scale, arrays, references, n_arrays), error);
         }
     free(axes);
     free(references);

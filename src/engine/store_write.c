@@ -2,7 +2,6 @@
  * one build: what is deflated depends on the library. */
 #include <hdf5.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

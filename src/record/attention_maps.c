@@ -139,7 +139,8 @@ heed_status heed_attention_maps_gather(heed_attention_maps *maps, heed_comm *com
             room[rank] = (first[rank + 1] - first[rank]) * probe_bytes;
             room[n_ranks + rank] = first[rank] * probe_bytes;
         }
-        heedi_worker_rest(&maps->worker);
+        heed_error given_up = HEED_ERROR_INIT;
+        heedi_worker_wait(&maps->worker, &given_up);
         maps->unwritten = false; /* what was not written no longer has its maps */
     }
     heed_status status = HEED_OK;

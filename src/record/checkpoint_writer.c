@@ -16,7 +16,7 @@ struct heed_checkpoint_writer {
     heed_checkpoint_state state;
     heed_checkpoint_arenas arenas;
     heed_checkpoint_figures figures;
-    bool has_lost_figures;
+    heed_error lost_figures; /* why */
     const heed_tokenizer *tokenizer;
     heed_checkpoint_phases phases;
     uint64_t *marks; /* of phases */
@@ -26,12 +26,14 @@ struct heed_checkpoint_writer {
 /* A second attempt would be told that all is well: the system reports a failure once. */
 static bool make_figures_durable(heed_checkpoint_writer *writer, heed_error *error) {
     const heed_checkpoint_figures *figures = &writer->figures;
-    if (writer->has_lost_figures)
-        heed_fail(error, HEED_IO, "%s: the figures before it are lost", writer->folder);
-    else if ((figures->metrics && heed_metrics_sync(figures->metrics, error) != HEED_OK) ||
-             (figures->phases && heed_phases_sync(figures->phases, error) != HEED_OK))
-        writer->has_lost_figures = true;
-    return !writer->has_lost_figures;
+    heed_error *lost = &writer->lost_figures;
+    if (lost->status == HEED_OK && figures->metrics)
+        heed_metrics_sync(figures->metrics, lost);
+    if (lost->status == HEED_OK && figures->phases)
+        heed_phases_sync(figures->phases, lost);
+    if (lost->status != HEED_OK)
+        *error = *lost;
+    return lost->status == HEED_OK;
 }
 
 static void save(void *context, heed_error *error) {
@@ -97,9 +99,11 @@ heed_status heed_checkpoint_writer_phases(heed_checkpoint_writer *writer, const 
     return HEED_OK;
 }
 
-bool heed_checkpoint_writer_has_lost_figures(heed_checkpoint_writer *writer) {
+heed_status heed_checkpoint_writer_lost_figures(heed_checkpoint_writer *writer, heed_error *error) {
     heedi_worker_rest(&writer->worker);
-    return writer->has_lost_figures;
+    if (writer->lost_figures.status != HEED_OK)
+        *error = writer->lost_figures;
+    return writer->lost_figures.status;
 }
 
 bool heed_checkpoint_writer_idle(heed_checkpoint_writer *writer) {

@@ -76,10 +76,10 @@ typedef struct moments {
     real sum[LANES], spread[LANES], place[LANES];
 } moments;
 
-/* Scores of the keys from `first` on become exponentials, and are added. */
-HEEDI_INLINE void add_exponentials(moments *m, real *score, real most, size_t first) {
+/* Scores of n keys from `first` on become exponentials, and are added; behind them stand zeros, which add nothing. */
+HEEDI_INLINE void add_exponentials(moments *m, real *score, real most, size_t first, size_t n) {
     for (size_t l = 0; l < LANES; l++) {
-        const real below = score[l] - most, e = heedi_exp_falling(below);
+        const real below = l < n ? score[l] - most : -1000, e = heedi_exp_falling(below);
         score[l] = e;
         m->sum[l] += e;
         m->spread[l] = heedi_fma(e, below, m->spread[l]);
@@ -101,14 +101,14 @@ HEEDI_INLINE void add_credit(real credit[LANES], real *gain, const real *weight,
  */
 HEED_MULTIVERSION static void add_query(double slot[HEED_STATISTIC_SLOT], real *score, real *gain, size_t i,
                                         size_t n_visible, bool alike) {
-    const real most = largest(score, n_visible), nothing = most - 1000; /* whose exponential is 0 */
+    const real most = largest(score, n_visible);
     const size_t whole = n_visible / LANES * LANES, n_rest = n_visible - whole;
     real rest[LANES], weight_rest[LANES];
     moments m = {{0}, {0}, {0}};
     for (size_t j = 0; j < whole; j += LANES)
-        add_exponentials(&m, score + j, most, j);
-    pad(rest, score + whole, n_rest, nothing);
-    add_exponentials(&m, rest, most, whole);
+        add_exponentials(&m, score + j, most, j, LANES);
+    pad(rest, score + whole, n_rest, 0);
+    add_exponentials(&m, rest, most, whole, n_rest);
     memcpy(score + whole, rest, n_rest * sizeof *score);
     const real total = fold(m.sum), scale = 1 / total;
     for (size_t j = 0; j < n_visible; j++)

@@ -17,10 +17,12 @@ static heed_status attach_scales(heed_store *store, const heedi_netcdf_array *ta
     HEED_CHECK(n_arrays <= MOST_ARRAYS);
     for (size_t i = n_coordinates; i < n_arrays; i++) {
         scaled[i].name = table[i].name;
-        for (int d = 0; table[i].axes[d]; d++)
+        for (int d = 0; table[i].axes[d]; d++) {
             for (size_t c = 0; c < n_coordinates; c++)
                 if (table[c].axes[0] == table[i].axes[d])
                     scaled[i].scale[d] = table[c].name;
+            HEED_CHECK(scaled[i].scale[d]);
+        }
     }
     return heed_store_attach_scales(store, scaled + n_coordinates, n_arrays - n_coordinates, error);
 }

@@ -6,11 +6,12 @@
 
 /* Nothing is under way any more; what was not saved is lost, as at a new start. */
 static heed_status let_writers_end(heedi_run *run, heed_error *error) {
-    (void)error;
     heed_error lost = HEED_ERROR_INIT;
     heed_model_observe(run->trainer.model, NULL, NULL);
     if (run->comm->rank == 0 && heed_checkpoint_writer_wait(run->writer, &lost) != HEED_OK)
         heed_say(HEED_WARNING, "the last checkpoint was not saved: %s", lost.message);
+    if (run->comm->rank == 0 && heed_checkpoint_writer_lost_figures(run->writer, error) != HEED_OK)
+        return error->status;
     lost = (heed_error)HEED_ERROR_INIT;
     if (heedi_look_finish(run, &lost) != HEED_OK)
         heed_say(HEED_WARNING, "an attention log was not saved: %s", lost.message);

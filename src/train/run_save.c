@@ -79,9 +79,7 @@ static void hear_of_last_save(heedi_run *run) {
     heed_error lost = HEED_ERROR_INIT;
     if (heed_checkpoint_writer_wait(run->writer, &lost) == HEED_OK)
         return;
-    if (heed_checkpoint_writer_has_lost_figures(run->writer))
-        heed_fail(&run->trainer.failed, lost.status, "%s", lost.message);
-    else
+    if (heed_checkpoint_writer_lost_figures(run->writer, &run->trainer.failed) == HEED_OK)
         heed_say(HEED_WARNING, "the last checkpoint was not saved: %s (training goes on; earlier ones are whole)",
                  lost.message);
 }

@@ -188,7 +188,7 @@ static heed_status finish_step(heedi_run *run, const heed_step_result *result, d
         record(run, result, seconds, evaluates);
     const bool due = is_due(run, run->config->checkpoint.every) || is_due(run, run->config->checkpoint.phase_every);
     if (status == HEED_OK && (trainer->stop || due))
-        status = heedi_save(run, error); /* last: whatever the checkpoint's step has written is on disk */
+        status = heedi_save(run, error); /* last: what the step has written is made durable before the checkpoint */
     return status;
 }
 
