@@ -9,8 +9,7 @@
 #include "heed/status.h"
 
 #define HEED_ALIGNMENT 64 /* bytes: one cache line, one AVX-512 register */
-#define HEED_HUGE_PAGE_BYTES                                                                                           \
-    ((size_t)2 << 20) /* an arena of a multiple of it lies in huge pages, where there are any */
+#define HEED_HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 typedef struct heed_arena {
     unsigned char *base;
@@ -20,6 +19,9 @@ typedef struct heed_arena {
 
 /* Rounds a size up to the alignment. Sizes beyond PTRDIFF_MAX become SIZE_MAX, which no create can serve. */
 size_t heed_aligned(size_t bytes);
+
+/* Rounds a size up to whole huge pages, in which an arena of that size lies where there are any. SIZE_MAX as above. */
+size_t heed_in_huge_pages(size_t bytes);
 
 /* bytes = count * size, or SIZE_MAX where that overflows. */
 size_t heed_bytes(size_t count, size_t size);

@@ -12,6 +12,12 @@ size_t heed_aligned(size_t bytes) {
     return (bytes + HEED_ALIGNMENT - 1) / HEED_ALIGNMENT * HEED_ALIGNMENT;
 }
 
+size_t heed_in_huge_pages(size_t bytes) {
+    if (bytes > PTRDIFF_MAX - HEED_HUGE_PAGE_BYTES)
+        return SIZE_MAX;
+    return (bytes + HEED_HUGE_PAGE_BYTES - 1) / HEED_HUGE_PAGE_BYTES * HEED_HUGE_PAGE_BYTES;
+}
+
 size_t heed_bytes(size_t count, size_t size) {
     size_t bytes;
     return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;

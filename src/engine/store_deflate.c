@@ -104,8 +104,7 @@ static size_t product(const hsize_t *size, int from, int end) {
  * huge pages, because the memory of a log is not used for a hundred steps, and small pages come back slowly. */
 static bool divide_room(heed_store *store, size_t bytes, unsigned char **shuffled, unsigned char **packed,
                         unsigned char **tables) {
-    const size_t one = heed_aligned(bytes), page = HEED_HUGE_PAGE_BYTES;
-    const size_t all = (2 * one + heed_aligned(TABLES_BYTES) + page - 1) / page * page;
+    const size_t one = heed_aligned(bytes), all = heed_in_huge_pages(2 * one + heed_aligned(TABLES_BYTES));
     heed_error ignored = HEED_ERROR_INIT;
     if (store->chunks.capacity_bytes < all) {
         heed_arena_reset(&store->chunks);

@@ -28,9 +28,7 @@ static size_t scratch_bytes_of(size_t time) {
 /* All of one kind, in whole huge pages: logs lie a hundred steps apart, and a virtual machine may take small pages that
  * were not used for so long 6 microseconds each to find again. */
 static size_t kind_bytes_of(size_t n_maps, size_t time) {
-    const size_t bytes = add(heed_bytes(HEEDI_N_MAPS, map_bytes_of(n_maps, time)), scratch_bytes_of(time));
-    const size_t rounded = add(bytes, HEED_HUGE_PAGE_BYTES - 1);
-    return rounded == SIZE_MAX ? SIZE_MAX : rounded / HEED_HUGE_PAGE_BYTES * HEED_HUGE_PAGE_BYTES;
+    return heed_in_huge_pages(add(heed_bytes(HEEDI_N_MAPS, map_bytes_of(n_maps, time)), scratch_bytes_of(time)));
 }
 
 size_t heed_attention_layers(const heed_config *config, heed_attention_kind kind) {
