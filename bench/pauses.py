@@ -33,7 +33,7 @@ def pauses(heed, config, settings, steps, every):
     starts = sorted(event["ts"] for event in events if event["name"] == "batch" and event["pid"] == 0)
     lengths = [1e-6 * (after - before) for before, after in zip(starts, starts[1:])]
     median = statistics.median(lengths)
-    logs = range(every, steps - WINDOW, every)
+    logs = range(every, len(lengths) + 2 - WINDOW, every)
     return median, [sum(lengths[log - 1:log - 1 + WINDOW]) - WINDOW * median for log in logs]
 
 

@@ -43,6 +43,9 @@ const char *heed_type_name(heed_type type);
 
 typedef struct heed_store heed_store;
 
+/* Memory that a file of so many bytes takes while it is written: its first 16 MiB are kept until it is sealed. */
+size_t heed_store_memory_bytes(size_t file_bytes);
+
 /* Starts writing path (as path.tmp until sealed). Errors: HEED_CREATE. Ownership: heed_store_seal or
  * heed_store_discard. */
 heed_status heed_store_create(heed_store **store, const char *path, heed_error *error);

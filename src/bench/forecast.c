@@ -18,6 +18,7 @@
 #include "bench/layers.h"
 #include "heed/attention_log.h"
 #include "heed/model.h"
+#include "heed/store.h"
 #include "heed/train.h"
 
 /* Memory of the process as it stands: libraries, MPI, BLIS. */
@@ -60,9 +61,11 @@ static heed_status plan_memory(const heed_config *config, const heed_params *par
     const size_t n_sequences = trained > probes ? trained : probes;
     const size_t arena = params->n_elements * sizeof(real);
     f->memory = (heedi_memory){.parameters = arena, .exchange = f->exchange.memory};
+    heed_gemm_peak(); /* as a run does: BLIS keeps the memory in which it packs */
     f->base_bytes = resident_bytes();
     f->peak_bytes = heed_gemm_peak_bytes();
     f->snapshot_bytes = (1 + (f->exchange.memory.moments > 0) * 2) * arena; /* rank 0 keeps one for checkpoints */
+    f->file_bytes = heed_store_memory_bytes(f->snapshot_bytes);
     f->map_bytes = heed_attention_maps_bytes(config, probes);
     f->first_map_bytes = heed_attention_maps_bytes(config, sizes->probes);
     const heed_model_shape shape = {.vocab = sizes->vocab,

@@ -96,7 +96,8 @@ static sums add_up(const plan *p) {
                   (double)(x->sent_bytes[0] + x->sent_bytes[1] + x->returned_bytes[0] + x->returned_bytes[1]),
               .run_seconds = f->seconds * (double)steps,
               .efficiency = f->compute_seconds / f->seconds};
-    s.first_bytes = s.rank_bytes + (double)(f->first_map_bytes - f->map_bytes) + (double)f->snapshot_bytes;
+    s.first_bytes = s.rank_bytes + (double)(f->first_map_bytes - f->map_bytes) + (double)f->snapshot_bytes +
+                    fmax(0, (double)f->file_bytes - (double)f->peak_bytes);
     s.node_hours = x->n_nodes * s.run_seconds / 3600;
     /* the newest ones, the best, and the one that is being written */
     s.disk_bytes = (double)p->disk.checkpoint_bytes * fmin(written, (double)p->config.checkpoint.keep + 2);
@@ -137,12 +138,12 @@ static void print_json(const plan *p) {
     const heedi_memory *m = &f->memory;
     const sums s = add_up(p);
     json_t *memory =
-        json_pack("{sI sI sI sI sI sI sI sI sI sI}", "process", (json_int_t)f->base_bytes, "measuring_the_peak",
+        json_pack("{sI sI sI sI sI sI sI sI sI sI sI}", "process", (json_int_t)f->base_bytes, "measuring_the_peak",
                   (json_int_t)f->peak_bytes, "parameters", (json_int_t)m->parameters, "gradients",
                   (json_int_t)m->exchange.gradients, "moments", (json_int_t)m->exchange.moments, "activations",
                   (json_int_t)m->activations, "attention_maps", (json_int_t)f->map_bytes, "attention_maps_of_rank_0",
                   (json_int_t)f->first_map_bytes, "exchange", (json_int_t)m->exchange.buffers, "snapshot_of_rank_0",
-                  (json_int_t)f->snapshot_bytes);
+                  (json_int_t)f->snapshot_bytes, "file_of_rank_0", (json_int_t)f->file_bytes);
     json_t *step =
         json_pack("{sf sf sf sf sf sf sf}", "seconds", f->seconds, "compute", f->compute_seconds, "gradients_out",
                   f->out_seconds, "gradients_hidden", f->out_hidden_seconds, "parameters_back", f->back_seconds,

@@ -172,6 +172,7 @@ static void store_free(heed_store *store) {
     if (store->disk.fd >= 0)
         close(store->disk.fd);
     store->disk.fd = -1;
+    heedi_disk_forget(&store->disk);
     heed_arena_reset(&store->chunks);
     free(store->path);
     free(store->temporary);
@@ -201,6 +202,7 @@ heed_status heed_store_create(heed_store **out, const char *path, heed_error *er
     fstat(store->disk.fd, &made);
     store->device = made.st_dev, store->inode = made.st_ino;
     store->disk.writing = true;
+    heedi_disk_keep_in_memory(&store->disk);
     heedi_store_enter();
     const hid_t access = heedi_disk_access(&store->disk), creation = H5Pcreate(H5P_FILE_CREATE);
     if (creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0 && access >= 0)

@@ -1,24 +1,28 @@
-/* HDF5's way to the disk is a driver of our own, for four reasons. The digest is checked on the very bytes that HDF5
- * then reads, through one descriptor. The trailer lies beyond what HDF5 is told of the file. No locks are taken, which
- * some file systems refuse; published files never change, so none are needed. And HDF5 does not recover from a write
- * that fails: objects stay open, and its shutdown may crash. So a failed write is remembered here, later ones are
- * dropped, and HDF5 goes on to close in peace; whoever seals the file sees the error. */
+/* The bytes of one file.
+ *
+ * While a file is written its first 16 MiB, as a rule all of it, stay in memory until it is sealed. HDF5 writes a file
+ * in hundreds of pieces, many of them twice, and the digest takes all of it once more; in memory that costs a third of
+ * what the page cache does, which needs a page of its own for each, has them written later by threads of the system and
+ * frees them one by one when the file is removed. And what is complete can be written in whole blocks that pass the
+ * page cache by (O_DIRECT), where the file system lets them. */
 #include <hdf5.h>
-#if H5_VERSION_GE(1, 13, 2)
-#include <H5FDdevelop.h>
-#endif
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "store_private.h"
 
-#define MAX_ADDRESS ((haddr_t)INT64_MAX)
 #define MAX_TRANSFER ((size_t)1 << 30) /* Linux moves at most 2^31 - 4096 bytes a call */
+#define BLOCK 4096                     /* bytes: a multiple of what direct writes are aligned to */
 
-bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes) {
+/* --- in the file ------------------------------------------------------------------------------------------------ */
+
+static bool read_file(heedi_disk *disk, uint64_t offset, void *data, size_t bytes) {
     unsigned char *to = data;
     while (bytes > 0) {
         const ssize_t n = pread(disk->fd, to, bytes < MAX_TRANSFER ? bytes : MAX_TRANSFER, (off_t)offset);
@@ -33,140 +37,114 @@ bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes
     return true;
 }
 
-bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes) {
-    const unsigned char *from = data;
-    while (bytes > 0 && !disk->error) {
-        const ssize_t n = pwrite(disk->fd, from, bytes < MAX_TRANSFER ? bytes : MAX_TRANSFER, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
+/* Bytes that were written, less than asked for after a failure: see disk->error. */
+static size_t write_file(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes) {
+    size_t done = 0;
+    while (done < bytes && !disk->error) {
+        const size_t left = bytes - done;
+        const ssize_t n = pwrite(disk->fd, (const unsigned char *)data + done,
+                                 left < MAX_TRANSFER ? left : MAX_TRANSFER, (off_t)(offset + done));
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0 || errno != EINTR)
             disk->error = n < 0 ? errno : ENOSPC;
-            break;
-        }
-        from += n, offset += (uint64_t)n, bytes -= (size_t)n;
     }
-    if (!disk->error && offset > disk->length)
-        disk->length = offset;
+    return done;
+}
+
+/* --- in memory -------------------------------------------------------------------------------------------------- */
+
+/* The last image that was given back: its pages are there already. */
+static _Atomic(unsigned char *) spare;
+
+size_t heed_store_memory_bytes(size_t file_bytes) {
+    const size_t bytes = heed_in_huge_pages(file_bytes);
+    return bytes < HEEDI_IMAGE_BYTES ? bytes : HEEDI_IMAGE_BYTES;
+}
+
+void heedi_disk_keep_in_memory(heedi_disk *disk) {
+    void *image = atomic_exchange(&spare, NULL);
+    if (!image && posix_memalign(&image, HEED_HUGE_PAGE_BYTES, HEEDI_IMAGE_BYTES) != 0)
+        image = NULL; /* then all is written at once */
+#ifdef MADV_HUGEPAGE
+    if (image)
+        madvise(image, HEEDI_IMAGE_BYTES, MADV_HUGEPAGE); /* advice: what becomes of it does not matter */
+#endif
+    disk->image = image;
+}
+
+void heedi_disk_forget(heedi_disk *disk) {
+    if (disk->image)
+        free(atomic_exchange(&spare, disk->image));
+    disk->image = NULL;
+}
+
+/* How many bytes before this offset are in memory. */
+static size_t in_memory(const heedi_disk *disk, uint64_t offset) {
+    return !disk->image ? 0 : offset < HEEDI_IMAGE_BYTES ? (size_t)offset : HEEDI_IMAGE_BYTES;
+}
+
+/* What is skipped reads as zeros, as in a file. */
+static void skip_to(heedi_disk *disk, uint64_t end) {
+    const size_t from = in_memory(disk, disk->length), to = in_memory(disk, end);
+    if (from < to)
+        memset(disk->image + from, 0, to - from);
+}
+
+/* The image's whole blocks go directly to the disk if they can, what is left by the page cache. */
+static bool write_image(heedi_disk *disk) {
+    const size_t bytes = in_memory(disk, disk->length);
+    size_t done = 0;
+#ifdef O_DIRECT
+    const int flags = fcntl(disk->fd, F_GETFL);
+    if (bytes >= BLOCK && !disk->error && flags >= 0 && fcntl(disk->fd, F_SETFL, flags | O_DIRECT) == 0) {
+        done = write_file(disk, 0, disk->image, bytes / BLOCK * BLOCK);
+        if (disk->error == EINVAL) /* blocks are larger here, or there is no direct way after all */
+            disk->error = 0;
+        if (fcntl(disk->fd, F_SETFL, flags) != 0)
+            disk->error = disk->error ? disk->error : errno;
+    }
+#endif
+    write_file(disk, done, disk->image + done, bytes - done);
     return !disk->error;
 }
 
-typedef struct driver_file {
-    H5FD_t head; /* HDF5's part */
-    heedi_disk *disk;
-    haddr_t end; /* of the addresses that HDF5 has given out */
-} driver_file;
+/* --- either ----------------------------------------------------------------------------------------------------- */
 
-typedef struct driver_info {
-    heedi_disk *disk;
-} driver_info;
-
-static H5FD_t *driver_open(const char *name, unsigned flags, hid_t access, haddr_t max_address) {
-    (void)name, (void)flags, (void)max_address;
-    const driver_info *info = H5Pget_driver_info(access);
-    driver_file *file = info ? calloc(1, sizeof *file) : NULL;
-    if (!file) { /* HDF5 itself has no word for it */
-        if (info)
-            info->disk->error = ENOMEM;
-        return NULL;
-    }
-    file->disk = info->disk;
-    return &file->head;
+bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes) {
+    const size_t kept = in_memory(disk, offset + bytes) - in_memory(disk, offset);
+    if (kept > 0)
+        memcpy(data, disk->image + offset, kept);
+    return read_file(disk, offset + kept, (unsigned char *)data + kept, bytes - kept);
 }
 
-static herr_t driver_close(H5FD_t *head) {
-    free((driver_file *)head);
-    return 0;
+bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes) {
+    if (disk->error)
+        return false;
+    const size_t kept = in_memory(disk, offset + bytes) - in_memory(disk, offset);
+    skip_to(disk, offset);
+    if (kept > 0)
+        memcpy(disk->image + offset, data, kept);
+    const uint64_t end =
+        offset + kept + write_file(disk, offset + kept, (const unsigned char *)data + kept, bytes - kept);
+    if (!disk->error && end > disk->length)
+        disk->length = end;
+    return !disk->error;
 }
 
-static herr_t driver_query(const H5FD_t *head, unsigned long *flags) {
-    (void)head;
-    *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE |
-             H5FD_FEAT_AGGREGATE_SMALLDATA;
-    return 0;
-}
-
-static haddr_t driver_get_eoa(const H5FD_t *head, H5FD_mem_t type) {
-    (void)type;
-    return ((const driver_file *)head)->end;
-}
-
-static herr_t driver_set_eoa(H5FD_t *head, H5FD_mem_t type, haddr_t end) {
-    (void)type;
-    ((driver_file *)head)->end = end;
-    return 0;
-}
-
-static haddr_t driver_get_eof(const H5FD_t *head, H5FD_mem_t type) {
-    (void)type;
-    return ((const driver_file *)head)->disk->length;
-}
-
-static herr_t driver_read(H5FD_t *head, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes, void *data) {
-    (void)type, (void)transfer;
-    heedi_disk *disk = ((driver_file *)head)->disk;
-    if (address > MAX_ADDRESS || bytes > MAX_ADDRESS - address)
-        return -1;
-    const uint64_t inside = address < disk->length ? disk->length - address : 0;
-    const size_t stored = bytes < inside ? bytes : (size_t)inside;
-    memset((unsigned char *)data + stored, 0, bytes - stored); /* zeros past the end, as HDF5's own driver has it */
-    return heedi_disk_read(disk, address, data, stored) ? 0 : -1;
-}
-
-static herr_t driver_write(H5FD_t *head, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t bytes,
-                           const void *data) {
-    (void)type, (void)transfer;
-    heedi_disk *disk = ((driver_file *)head)->disk;
-    if (!disk->writing || address > MAX_ADDRESS || bytes > MAX_ADDRESS - address)
-        return -1;
-    heedi_disk_write(disk, address, data, bytes);
-    return 0;
-}
-
-static herr_t driver_truncate(H5FD_t *head, hid_t transfer, hbool_t closing) {
-    (void)transfer, (void)closing;
-    const driver_file *file = (const driver_file *)head;
-    heedi_disk *disk = file->disk;
-    if (!disk->writing || disk->error || file->end == disk->length)
-        return 0;
-    if (ftruncate(disk->fd, (off_t)file->end) != 0)
+bool heedi_disk_cut(heedi_disk *disk, uint64_t length) {
+    if (disk->error || length == disk->length)
+        return !disk->error;
+    skip_to(disk, length);
+    const uint64_t longest = length > disk->length ? length : disk->length;
+    if (in_memory(disk, longest) < longest && ftruncate(disk->fd, (off_t)length) != 0)
         disk->error = errno;
-    disk->length = file->end;
-    return 0;
+    disk->length = length;
+    return !disk->error;
 }
 
-static const H5FD_class_t driver = {
-#if H5_VERSION_GE(1, 13, 2)
-    .version = H5FD_CLASS_VERSION,
-    .value = (H5FD_class_value_t)(H5_VFD_RESERVED + 72),
-#endif
-    .name = "heed",
-    .maxaddr = MAX_ADDRESS,
-    .fc_degree = H5F_CLOSE_STRONG,
-    .fapl_size = sizeof(driver_info),
-    .open = driver_open,
-    .close = driver_close,
-    .query = driver_query,
-    .get_eoa = driver_get_eoa,
-    .set_eoa = driver_set_eoa,
-    .get_eof = driver_get_eof,
-    .read = driver_read,
-    .write = driver_write,
-    .truncate = driver_truncate,
-    .fl_map = H5FD_FLMAP_DICHOTOMY,
-};
-
-hid_t heedi_disk_access(heedi_disk *disk) {
-    static hid_t id = H5I_INVALID_HID;
-    const driver_info info = {disk};
-    if (id < 0)
-        id = H5FDregister(&driver);
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && (id < 0 || H5Pset_driver(access, id, &info) < 0 ||
-                        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0 ||
-                        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0 ||
-                        H5Pset_cache(access, 0, 521, (size_t)8 << 20, 0.75) < 0)) { /* 8 MiB of chunks */
-        H5Pclose(access);
-        return H5I_INVALID_HID;
-    }
-    return access;
+bool heedi_disk_settle(heedi_disk *disk) {
+    const bool written = write_image(disk);
+    heedi_disk_forget(disk);
+    return written;
 }

@@ -12,15 +12,30 @@
 
 /* --- store_disk.c: the bytes of one file ------------------------------------------------------------------------ */
 
+#define HEEDI_IMAGE_BYTES ((size_t)16 << 20)
+
 typedef struct heedi_disk {
     int fd;
     bool writing;
-    int error;       /* errno of the first failure, 0 = none */
-    uint64_t length; /* bytes that belong to HDF5: all that was written, or all before the trailer */
+    int error;            /* errno of the first failure, 0 = none */
+    uint64_t length;      /* bytes that belong to HDF5: all that was written, or all before the trailer */
+    unsigned char *image; /* of the first HEEDI_IMAGE_BYTES of a file that is written; NULL = they are in the file */
 } heedi_disk;
 
+/* Bytes that are there; false: see disk->error, which is the first failure. After one nothing is written any more. */
 bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes);
 bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes);
+
+/* Makes the file so long: cut off, or zeros at its end. false: see disk->error. */
+bool heedi_disk_cut(heedi_disk *disk, uint64_t length);
+
+/* Of a new file, empty as yet: its beginning stays in memory, if there is some, until heedi_disk_settle writes it to
+ * the file (false: see disk->error) or heedi_disk_forget drops it. */
+void heedi_disk_keep_in_memory(heedi_disk *disk);
+bool heedi_disk_settle(heedi_disk *disk);
+void heedi_disk_forget(heedi_disk *disk);
+
+/* --- store_driver.c --------------------------------------------------------------------------------------------- */
 
 /* A file access property list by which HDF5 works on disk; negative on failure. */
 hid_t heedi_disk_access(heedi_disk *disk);

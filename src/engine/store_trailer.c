@@ -22,8 +22,13 @@ static const char magic[8] = {'H', 'E', 'E', 'D', 'E', 'N', 'D', '1'};
 static bool digest_of(heedi_disk *disk, unsigned char digest[HEEDI_DIGEST_BYTES]) {
     unsigned char block[1 << 16];
     XXH3_state_t state;
+    const size_t in_memory = !disk->image                       ? 0
+                             : disk->length < HEEDI_IMAGE_BYTES ? (size_t)disk->length
+                                                                : HEEDI_IMAGE_BYTES;
     XXH3_128bits_reset(&state);
-    for (uint64_t at = 0; at < disk->length; at += sizeof block) {
+    if (in_memory > 0)
+        XXH3_128bits_update(&state, disk->image, in_memory);
+    for (uint64_t at = in_memory; at < disk->length; at += sizeof block) {
         const uint64_t left = disk->length - at;
         const size_t bytes = left < sizeof block ? (size_t)left : sizeof block;
         if (!heedi_disk_read(disk, at, block, bytes))
@@ -41,7 +46,7 @@ bool heedi_trailer_write(heedi_disk *disk, unsigned char digest[HEEDI_DIGEST_BYT
     memcpy(trailer, magic, sizeof magic);
     for (int i = 0; i < 8; i++)
         trailer[8 + i] = (unsigned char)(disk->length >> 8 * i);
-    if (disk->error || !digest_of(disk, digest))
+    if (disk->error || !digest_of(disk, digest) || !heedi_disk_settle(disk))
         return false;
     memcpy(trailer + 16, digest, HEEDI_DIGEST_BYTES);
     return heedi_disk_write(disk, disk->length, trailer, sizeof trailer);

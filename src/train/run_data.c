@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,9 @@ static heed_status prepare(const heed_config *config, const char *path, const ch
         config->data.pairs[0] ? heed_pairs_prepare(path, &file, 1, &pairs, error)
                               : heed_corpus_prepare_vocab(path, &file, 1, config->data.tokenizer,
                                                           (size_t)config->data.vocab, config->data.valid_share, error);
+#ifdef __GLIBC__
+    malloc_trim(0); /* what a text took is not needed again */
+#endif
     if (status == HEED_OK)
         heed_say(HEED_INFO, "prepared %s from %s", path, file);
     return status;
