@@ -13,7 +13,10 @@
 #include "heed/nn/norm.h"
 #include "model/add.h"
 
-/* The next n reals of the pool, which comes round: memory that was touched long ago. */
+enum { ALIGNED = HEED_ALIGNMENT / sizeof(real) };
+
+/* The next n reals of the pool, which comes round: memory that was touched long ago, like what a pass writes, or what
+ * the forward pass has left for backward. */
 static real *next(heedi_workbench *w, size_t n) {
     HEED_CHECK(n <= w->pool_size);
     if (w->at + n > w->pool_size)
@@ -21,6 +24,12 @@ static real *next(heedi_workbench *w, size_t n) {
     real *taken = w->pool + w->at;
     w->at += heed_aligned(n * sizeof(real)) / sizeof(real);
     return taken;
+}
+
+/* The n reals taken last: still as near as what the layer before has just written. */
+static real *last(const heedi_workbench *w, size_t n) {
+    HEED_CHECK(n <= w->pool_size);
+    return w->pool + ((w->at < n ? w->pool_size : w->at) - n) / ALIGNED * ALIGNED;
 }
 
 static bool is_linear(const heed_tensor *tensor) {
@@ -41,7 +50,7 @@ static const heed_ragged *rows_under(const heedi_workbench *w, const heed_tensor
 static void linear_forward(heedi_workbench *w) {
     FOR_TENSORS(w, t, is_linear(t)) {
         const size_t rows = rows_under(w, t)->n_rows;
-        const real *x = next(w, rows * t->dims[1]);
+        const real *x = last(w, rows * t->dims[1]);
         heed_linear_forward(next(w, rows * t->dims[0]), x, w->weights + t->offset, NULL, rows, t->dims[1], t->dims[0]);
     }
 }
@@ -49,7 +58,7 @@ static void linear_forward(heedi_workbench *w) {
 static void norm_forward(heedi_workbench *w) {
     FOR_TENSORS(w, t, t->role == HEED_ROLE_GAIN) {
         const size_t rows = rows_under(w, t)->n_rows;
-        const real *x = next(w, rows * t->size);
+        const real *x = last(w, rows * t->size);
         real *mean = next(w, rows), *rstd = next(w, rows);
         heed_norm_forward(next(w, rows * t->size), mean, rstd, x, w->weights + t->offset, NULL, rows, t->size,
                           (real)w->config->model.norm_eps);
@@ -95,7 +104,7 @@ typedef void attention_pass(heedi_workbench *w, const looking *look, const heed_
 
 static void look_forward(heedi_workbench *w, const looking *look, const heed_attention *attention) {
     const size_t rows = look->queries->n_rows;
-    real *queries = next(w, look->query_stride * rows * w->width), *keys = keys_of(w, look, queries);
+    real *queries = last(w, look->query_stride * rows * w->width), *keys = keys_of(w, look, queries);
     real *log_sum = next(w, rows * attention->heads);
     heed_attention_forward(attention, next(w, rows * w->width), log_sum, queries, keys, keys + w->width, look->queries,
                            look->keys);
@@ -103,10 +112,11 @@ static void look_forward(heedi_workbench *w, const looking *look, const heed_att
 
 static void look_backward(heedi_workbench *w, const looking *look, const heed_attention *attention) {
     const size_t rows = look->queries->n_rows;
+    const real *d_output = last(w, rows * w->width);
     real *queries = next(w, look->query_stride * rows * w->width), *keys = keys_of(w, look, queries);
     real *d_queries = next(w, look->query_stride * rows * w->width), *d_keys = keys_of(w, look, d_queries);
     real *log_sum = next(w, rows * attention->heads);
-    const real *output = next(w, rows * w->width), *d_output = next(w, rows * w->width);
+    const real *output = next(w, rows * w->width);
     heed_attention_backward(attention, d_queries, d_keys, d_keys + w->width, d_output, output, log_sum, queries, keys,
                             keys + w->width, look->queries, look->keys);
 }
@@ -131,10 +141,10 @@ static void attention_backward(heedi_workbench *w) {
 /* An activation a block, and what its branches add to the stream. */
 static void stack_pointwise_forward(heedi_workbench *w, size_t rows, size_t n_layers, size_t n_branches) {
     for (size_t layer = 0; layer < n_layers; layer++) {
-        const real *x = next(w, rows * w->hidden);
+        const real *x = last(w, rows * w->hidden);
         heed_activation_forward(w->config->model.activation, next(w, rows * w->hidden), x, rows * w->hidden);
         for (size_t branch = 0; branch < n_branches; branch++) {
-            const real *a = next(w, rows * w->width), *b = next(w, rows * w->width);
+            const real *a = last(w, rows * w->width), *b = next(w, rows * w->width);
             heedi_add(next(w, rows * w->width), a, b, rows * w->width);
         }
     }
@@ -151,8 +161,8 @@ static void pointwise_forward(heedi_workbench *w) {
 
 static void stack_pointwise_backward(heedi_workbench *w, size_t rows, size_t n_layers) {
     for (size_t layer = 0; layer < n_layers; layer++) {
+        real *d = last(w, rows * w->hidden);
         const real *x = next(w, rows * w->hidden);
-        real *d = next(w, rows * w->hidden);
         heed_activation_backward(w->config->model.activation, d, d, x, rows * w->hidden);
     }
 }
@@ -164,7 +174,7 @@ static void pointwise_backward(heedi_workbench *w) {
 
 static void stack_dropout(heedi_workbench *w, const heed_ragged *rows, size_t n_sites) {
     for (size_t i = 0; i < n_sites; i++)
-        heed_dropout(next(w, rows->n_rows * w->width), rows, w->width, (real)w->config->model.dropout, 1, (uint32_t)i,
+        heed_dropout(last(w, rows->n_rows * w->width), rows, w->width, (real)w->config->model.dropout, 1, (uint32_t)i,
                      0);
 }
 
@@ -180,7 +190,7 @@ static void dropout(heedi_workbench *w) {
 static void linear_backward_input(heedi_workbench *w) {
     FOR_TENSORS(w, t, is_linear(t)) {
         const size_t rows = rows_under(w, t)->n_rows;
-        const real *d_y = next(w, rows * t->dims[0]);
+        const real *d_y = last(w, rows * t->dims[0]);
         heed_linear_backward_input(next(w, rows * t->dims[1]), d_y, w->weights + t->offset, rows, t->dims[1],
                                    t->dims[0], false);
     }
@@ -198,8 +208,8 @@ static void linear_backward_weight(heedi_workbench *w) {
         const size_t tensor = (size_t)(t - w->params->tensors);
         const heed_ragged *rows = rows_under(w, t);
         w->tensor = t;
+        w->d_y = last(w, rows->n_rows * t->dims[0]);
         w->x = next(w, rows->n_rows * t->dims[1]);
-        w->d_y = next(w, rows->n_rows * t->dims[0]);
         heed_gradient_sum(w->gradient, rows, &tensor, 1, weight_leaf, w);
     }
 }
@@ -217,8 +227,8 @@ static void norm_backward(heedi_workbench *w) {
         const size_t tensor = (size_t)(t - w->params->tensors);
         const heed_ragged *rows = rows_under(w, t);
         w->tensor = t;
+        w->d_y = last(w, rows->n_rows * t->size);
         w->x = next(w, rows->n_rows * t->size);
-        w->d_y = next(w, rows->n_rows * t->size);
         heed_gradient_sum(w->gradient, rows, &tensor, 1, gain_leaf, w);
         heed_norm_backward_input(next(w, rows->n_rows * t->size), w->d_y, w->x, w->pool, w->pool,
                                  w->weights + t->offset, rows->n_rows, t->size, true);
