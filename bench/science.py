@@ -21,11 +21,14 @@ import subprocess
 import sys
 import time
 
-import h5py
-import numpy
-
-import markov_phases
-import noise_credit
+try:
+    import markov_phases
+    import noise_credit
+    import h5py
+    import numpy
+except ModuleNotFoundError as missing:
+    sys.exit(f"science.py: {sys.executable} has no module {missing.name} (try /usr/bin/python3 with Debian's python3-h5py, "
+             "python3-scipy)")
 
 HERE = pathlib.Path(__file__).resolve().parent
 TASKS = HERE.parent / "configs" / "tasks"

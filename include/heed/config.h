@@ -192,6 +192,9 @@ heed_status heed_config_resolve(heed_config *config, heed_error *error);
  * minutes:seconds as SLURM writes them. Negative: not a time. */
 double heed_walltime_seconds(const char *text);
 
+/* Whether log.probes is a number, of sequences of the validation data, and not the name of a file. Cannot fail. */
+bool heed_probes_are_counted(const heed_config *config, size_t *number);
+
 /* Blocks of the encoder: 0 without one. Cannot fail. */
 size_t heed_encoder_layers(const heed_config *config);
 

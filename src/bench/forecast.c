@@ -40,9 +40,8 @@ static size_t most_sequences(const heed_config *config, int n_ranks) {
 
 heed_status heedi_count_probes(const heed_config *config, size_t *n_probes, heed_error *error) {
     const char *probes = config->log.probes;
-    char *end;
-    *n_probes = config->log.attention_every ? (size_t)strtol(probes, &end, 10) : 0;
-    if (config->log.attention_every == 0 || (end != probes && !*end))
+    *n_probes = 0;
+    if (config->log.attention_every == 0 || heed_probes_are_counted(config, n_probes))
         return HEED_OK;
     FILE *file = fopen(probes, "re");
     if (!file)

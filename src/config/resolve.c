@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "table.h"
@@ -282,6 +283,12 @@ static void name_run(heed_config *config) {
     const char *dot = strrchr(name, '.');
     const int length = dot && dot > name ? (int)(dot - name) : (int)strlen(name);
     snprintf(config->run.dir, sizeof config->run.dir, "runs/%.*s", length > 0 ? length : 4, length > 0 ? name : "heed");
+}
+
+bool heed_probes_are_counted(const heed_config *config, size_t *number) {
+    char *end;
+    *number = (size_t)strtol(config->log.probes, &end, 10);
+    return end != config->log.probes && !*end;
 }
 
 size_t heed_encoder_layers(const heed_config *config) {

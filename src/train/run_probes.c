@@ -140,18 +140,12 @@ static heed_batch batch_of_lines(heedi_probe_lines *lines) {
                         .weight_total = (double)n_rows};
 }
 
-static bool is_number(const char *text, size_t *number) {
-    char *end;
-    *number = (size_t)strtol(text, &end, 10);
-    return end != text && !*end;
-}
-
 heed_status heedi_probes_open(heedi_run *run, heed_error *error) {
     const char *probes = run->config->log.probes;
     size_t number;
     if (run->config->log.attention_every == 0)
         return HEED_OK;
-    if (is_number(probes, &number))
+    if (heed_probes_are_counted(run->config, &number))
         return heed_batcher_probes(run->trainer.batcher, number, &run->look.probes, error);
     if (run->comm->rank != 0)
         return HEED_OK;
@@ -171,7 +165,7 @@ heed_status heedi_probes_share(heedi_run *run, heed_error *error) {
     size_t number;
     if (run->config->log.attention_every == 0)
         return HEED_OK;
-    if (!is_number(run->config->log.probes, &number)) {
+    if (!heed_probes_are_counted(run->config, &number)) {
         const heed_status status = share_lines(run, error);
         if (status != HEED_OK)
             return status;

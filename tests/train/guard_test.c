@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -90,6 +91,17 @@ heed_status __wrap_heed_gradient_create(heed_gradient **gradient, const heed_par
     if (status == HEED_OK)
         __real_heed_gradient_listen(*gradient, is_ready, NULL);
     return status;
+}
+
+/* Figures that the disk loses, in the background. */
+static bool figures_are_lost;
+heed_status __real_heed_metrics_sync(heed_metrics *, heed_error *);
+heed_status __wrap_heed_metrics_sync(heed_metrics *, heed_error *);
+heed_status __wrap_heed_metrics_sync(heed_metrics *metrics, heed_error *error) {
+    if (!figures_are_lost)
+        return __real_heed_metrics_sync(metrics, error);
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL); /* the next steps do not hear of it */
+    return heed_fail(error, HEED_IO, "run/metrics.jsonl: lost");
 }
 
 /* ---- runs -------------------------------------------------------------------------------------------------------- */
@@ -260,6 +272,18 @@ static void rolled_back(void **state) {
     forget(&unharmed);
 }
 
+/* Nobody else would hear of it: the checkpoint that the run goes back to knows nothing of them. */
+static void no_rolling_back_without_figures(void **state) {
+    (void)state;
+    set(HEED_ON_NONFINITE_ROLLBACK);
+    fault.at = (uint64_t)config.checkpoint.every + 1, fault.tensor = "token.weight", fault.value = NAN, fault.times = 1;
+    figures_are_lost = true;
+    const outcome result = run();
+    figures_are_lost = false;
+    assert_int_equal(result.status, HEED_IO);
+    assert_string_equal(result.error.message, "run/metrics.jsonl: lost");
+}
+
 static void diverged(void **state) {
     (void)state;
     for (heed_on_nonfinite policy = HEED_ON_NONFINITE_SKIP; policy <= HEED_ON_NONFINITE_ROLLBACK; policy++) {
@@ -376,9 +400,13 @@ int main(void) {
     if (comm->size == 4) /* what is summed is then a node's, but the rank is still named */
         pretend_nodes(comm, 2);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_gradient_is_named), cmocka_unit_test(skipped),
-        cmocka_unit_test(rolled_back),         cmocka_unit_test(diverged),
-        cmocka_unit_test(spike_is_left_out),   cmocka_unit_test(stopped_in_an_evaluation),
+        cmocka_unit_test(a_gradient_is_named),
+        cmocka_unit_test(skipped),
+        cmocka_unit_test(rolled_back),
+        cmocka_unit_test(no_rolling_back_without_figures),
+        cmocka_unit_test(diverged),
+        cmocka_unit_test(spike_is_left_out),
+        cmocka_unit_test(stopped_in_an_evaluation),
         cmocka_unit_test(ranks_do_not_matter),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
