@@ -31,7 +31,7 @@ static struct {
 } fault;
 
 static const heed_params *params;
-static uint64_t step_now;
+static uint64_t step_now, n_passes; /* passes of training */
 static bool fires;
 
 static bool is_at_fault(void) {
@@ -43,6 +43,7 @@ void __wrap_heed_model_loss(heed_model *, const heed_batch *, heed_gradient *, d
 void __wrap_heed_model_loss(heed_model *model, const heed_batch *batch, heed_gradient *gradient, double *sequence_loss,
                             real *token_loss) {
     params = heed_model_params(model);
+    n_passes += gradient != NULL;
     step_now = batch->step + 1;
     fires = gradient && is_at_fault();
     if (fires && fault.times > 0)
@@ -278,8 +279,10 @@ static void no_rolling_back_without_figures(void **state) {
     set(HEED_ON_NONFINITE_ROLLBACK);
     fault.at = (uint64_t)config.checkpoint.every + 1, fault.tensor = "token.weight", fault.value = NAN, fault.times = 1;
     figures_are_lost = true;
+    n_passes = 0;
     const outcome result = run();
     figures_are_lost = false;
+    assert_int_equal(n_passes, fault.at);
     assert_int_equal(result.status, HEED_IO);
     assert_string_equal(result.error.message, "run/metrics.jsonl: lost");
 }
