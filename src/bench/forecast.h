@@ -15,7 +15,8 @@ typedef struct heedi_forecast {
     heedi_memory memory;                          /* bytes of a rank */
     size_t base_bytes, snapshot_bytes;            /* beside that: of the process; of rank 0 alone */
     size_t map_bytes, first_map_bytes;            /* of attention maps: a rank's, and rank 0's */
-    /* for a moment, beside all of it: at the start, factors and product of heed_gemm_peak; on rank 0, a checkpoint */
+    /* for a moment, beside all of it: at the start, factors and product of heed_gemm_peak; later, on rank 0, the part
+     * of a checkpoint that is kept until it is written */
     size_t peak_bytes, file_bytes;
     double compute_seconds, out_seconds, back_seconds, seconds; /* a step */
     double out_hidden_seconds, back_hidden_seconds;             /* of out and of back, what is not waited for */

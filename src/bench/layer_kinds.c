@@ -1,4 +1,5 @@
-/* The kinds of layers, on rows of the usual number. Each takes its operands from the pool as they come. */
+/* The kinds of layers, on rows of the usual number. Each takes its operands from the pool: what the layer before has
+ * written, or what comes next. */
 #include "bench/workbench.h"
 
 #include <math.h>
@@ -26,7 +27,8 @@ static real *next(heedi_workbench *w, size_t n) {
     return taken;
 }
 
-/* The n reals taken last: still as near as what the layer before has just written. */
+/* The n reals taken last (where the pool comes round, those at its end): as near as what the layer before has just
+ * written. */
 static real *last(const heedi_workbench *w, size_t n) {
     HEED_CHECK(n <= w->pool_size);
     return w->pool + ((w->at < n ? w->pool_size : w->at) - n) / ALIGNED * ALIGNED;
@@ -174,7 +176,7 @@ static void pointwise_backward(heedi_workbench *w) {
 
 static void stack_dropout(heedi_workbench *w, const heed_ragged *rows, size_t n_sites) {
     for (size_t i = 0; i < n_sites; i++)
-        heed_dropout(last(w, rows->n_rows * w->width), rows, w->width, (real)w->config->model.dropout, 1, (uint32_t)i,
+        heed_dropout(next(w, rows->n_rows * w->width), rows, w->width, (real)w->config->model.dropout, 1, (uint32_t)i,
                      0);
 }
 
@@ -276,11 +278,11 @@ static void classifier_leaf(void *context, real *const *d, size_t first_row, siz
         return;
     }
     if (first_row >= w->classified) {
-        size_t last = grain;
-        while (last + 1 < rows->n_grains && heed_grain_row(rows, last + 2) - first_row <= HEED_LOSS_BLOCK)
-            last++;
+        size_t final = grain;
+        while (final + 1 < rows->n_grains && heed_grain_row(rows, final + 2) - first_row <= HEED_LOSS_BLOCK)
+            final++;
         w->block_first = first_row;
-        w->classified = heed_grain_row(rows, last + 1);
+        w->classified = heed_grain_row(rows, final + 1);
         heed_classifier_loss(loss, d_x + first_row * width, NULL, w->logits, x + first_row * width, weight, token, x, 0,
                              w->classified - first_row, width, w->vocab);
     }

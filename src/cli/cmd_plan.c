@@ -115,10 +115,11 @@ static void print_plan(const plan *p) {
            1e-6 * f->flops_per_token, 1e-9 * f->flops_per_token * f->tokens, f->tokens);
     printf("memory a rank              %12.1f MB; rank 0 %.1f MB\n", 1e-6 * s.rank_bytes, 1e-6 * s.first_bytes);
     printf("  parameters %.1f, gradients %.1f, moments %.1f, activations %.1f, attention maps %.1f (rank 0 %.1f), "
-           "exchange %.1f, process %.1f, measuring the peak %.1f\n",
+           "exchange %.1f, process %.1f, measuring the peak %.1f; rank 0 also a copy to save %.1f, then a file %.1f\n",
            1e-6 * (double)m->parameters, 1e-6 * (double)m->exchange.gradients, 1e-6 * (double)m->exchange.moments,
            1e-6 * (double)m->activations, 1e-6 * (double)f->map_bytes, 1e-6 * (double)f->first_map_bytes,
-           1e-6 * (double)m->exchange.buffers, 1e-6 * (double)f->base_bytes, 1e-6 * (double)f->peak_bytes);
+           1e-6 * (double)m->exchange.buffers, 1e-6 * (double)f->base_bytes, 1e-6 * (double)f->peak_bytes,
+           1e-6 * (double)f->snapshot_bytes, 1e-6 * (double)f->file_bytes);
     printf("sent by a rank             %12.3f MB a step\n", 1e-6 * s.traffic_bytes);
     printf("step                       %12.3f ms: layers and update %.3f, gradients out %.3f (hidden %.3f), parameters "
            "back %.3f (hidden %.3f), sums %.3f\n",

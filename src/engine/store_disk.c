@@ -2,14 +2,13 @@
  *
  * While a file is written its first 16 MiB, as a rule all of it, stay in memory until it is sealed. HDF5 writes a file
  * in hundreds of pieces, many of them twice, and the digest takes all of it once more; in memory that costs a third of
- * what the page cache does, which needs a page of its own for each, has them written later by threads of the system and
- * frees them one by one when the file is removed. And what is complete can be written in whole blocks that pass the
+ * what it does in the page cache, whose pages are taken one by one, written by threads of the system and freed one by
+ * one when the file is removed. And what is complete can be written in whole blocks that pass the
  * page cache by (O_DIRECT), where the file system lets them. */
 #include <hdf5.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,65 +53,59 @@ static size_t write_file(heedi_disk *disk, uint64_t offset, const void *data, si
 
 /* --- in memory -------------------------------------------------------------------------------------------------- */
 
-/* The last image that was given back: its pages are there already. */
-static _Atomic(unsigned char *) spare;
-
 size_t heed_store_memory_bytes(size_t file_bytes) {
     const size_t bytes = heed_in_huge_pages(file_bytes);
     return bytes < HEEDI_IMAGE_BYTES ? bytes : HEEDI_IMAGE_BYTES;
 }
 
+/* Pages are there from when they are written to, as zeros. */
 void heedi_disk_keep_in_memory(heedi_disk *disk) {
-    void *image = atomic_exchange(&spare, NULL);
-    if (!image && posix_memalign(&image, HEED_HUGE_PAGE_BYTES, HEEDI_IMAGE_BYTES) != 0)
-        image = NULL; /* then all is written at once */
+    const size_t huge = HEED_HUGE_PAGE_BYTES;
+    unsigned char *start = mmap(NULL, HEEDI_IMAGE_BYTES + huge, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) /* then all is written at once */
+        return;
+    const size_t before = (huge - (uintptr_t)start % huge) % huge;
+    disk->image = start + before;
+    if (before > 0)
+        munmap(start, before);
+    munmap(disk->image + HEEDI_IMAGE_BYTES, huge - before);
 #ifdef MADV_HUGEPAGE
-    if (image)
-        madvise(image, HEEDI_IMAGE_BYTES, MADV_HUGEPAGE); /* advice: what becomes of it does not matter */
+    madvise(disk->image, HEEDI_IMAGE_BYTES, MADV_HUGEPAGE); /* advice: what becomes of it does not matter */
 #endif
-    disk->image = image;
 }
 
 void heedi_disk_forget(heedi_disk *disk) {
     if (disk->image)
-        free(atomic_exchange(&spare, disk->image));
+        munmap(disk->image, HEEDI_IMAGE_BYTES);
     disk->image = NULL;
 }
 
-/* How many bytes before this offset are in memory. */
-static size_t in_memory(const heedi_disk *disk, uint64_t offset) {
+size_t heedi_disk_in_memory(const heedi_disk *disk, uint64_t offset) {
     return !disk->image ? 0 : offset < HEEDI_IMAGE_BYTES ? (size_t)offset : HEEDI_IMAGE_BYTES;
 }
 
-/* What is skipped reads as zeros, as in a file. */
-static void skip_to(heedi_disk *disk, uint64_t end) {
-    const size_t from = in_memory(disk, disk->length), to = in_memory(disk, end);
-    if (from < to)
-        memset(disk->image + from, 0, to - from);
-}
-
 /* The image's whole blocks go directly to the disk if they can, what is left by the page cache. */
-static bool write_image(heedi_disk *disk) {
-    const size_t bytes = in_memory(disk, disk->length);
+static void write_image(heedi_disk *disk) {
+    const size_t bytes = heedi_disk_in_memory(disk, disk->length);
     size_t done = 0;
 #ifdef O_DIRECT
     const int flags = fcntl(disk->fd, F_GETFL);
     if (bytes >= BLOCK && !disk->error && flags >= 0 && fcntl(disk->fd, F_SETFL, flags | O_DIRECT) == 0) {
         done = write_file(disk, 0, disk->image, bytes / BLOCK * BLOCK);
-        if (disk->error == EINVAL) /* blocks are larger here, or there is no direct way after all */
+        if (disk->error == EINVAL || disk->error == EOPNOTSUPP) /* larger blocks, or no direct way after all */
             disk->error = 0;
         if (fcntl(disk->fd, F_SETFL, flags) != 0)
             disk->error = disk->error ? disk->error : errno;
     }
 #endif
     write_file(disk, done, disk->image + done, bytes - done);
-    return !disk->error;
 }
 
 /* --- either ----------------------------------------------------------------------------------------------------- */
 
 bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes) {
-    const size_t kept = in_memory(disk, offset + bytes) - in_memory(disk, offset);
+    const size_t kept = heedi_disk_in_memory(disk, offset + bytes) - heedi_disk_in_memory(disk, offset);
     if (kept > 0)
         memcpy(data, disk->image + offset, kept);
     return read_file(disk, offset + kept, (unsigned char *)data + kept, bytes - kept);
@@ -121,8 +114,7 @@ bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes
 bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes) {
     if (disk->error)
         return false;
-    const size_t kept = in_memory(disk, offset + bytes) - in_memory(disk, offset);
-    skip_to(disk, offset);
+    const size_t kept = heedi_disk_in_memory(disk, offset + bytes) - heedi_disk_in_memory(disk, offset);
     if (kept > 0)
         memcpy(disk->image + offset, data, kept);
     const uint64_t end =
@@ -132,19 +124,21 @@ bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_
     return !disk->error;
 }
 
-bool heedi_disk_cut(heedi_disk *disk, uint64_t length) {
+void heedi_disk_cut(heedi_disk *disk, uint64_t length) {
     if (disk->error || length == disk->length)
-        return !disk->error;
-    skip_to(disk, length);
+        return;
     const uint64_t longest = length > disk->length ? length : disk->length;
-    if (in_memory(disk, longest) < longest && ftruncate(disk->fd, (off_t)length) != 0)
+    const size_t kept = heedi_disk_in_memory(disk, length), cut = heedi_disk_in_memory(disk, longest) - kept;
+    if (cut > 0)
+        memset(disk->image + kept, 0, cut); /* zeros, should the file grow again */
+    if (heedi_disk_in_memory(disk, longest) < longest && ftruncate(disk->fd, (off_t)length) != 0)
         disk->error = errno;
     disk->length = length;
-    return !disk->error;
 }
 
 bool heedi_disk_settle(heedi_disk *disk) {
-    const bool written = write_image(disk);
+    if (disk->image)
+        write_image(disk);
     heedi_disk_forget(disk);
-    return written;
+    return !disk->error;
 }

@@ -44,7 +44,7 @@ static herr_t driver_close(H5FD_t *head) {
     return 0;
 }
 
-/* Buffers between HDF5 and the file, one for each array: only where the file is not in memory itself. */
+/* Buffers between HDF5 and the file, one for each array: not where the file, or its beginning, is in memory itself. */
 static herr_t driver_query(const H5FD_t *head, unsigned long *flags) {
     const driver_file *file = (const driver_file *)head;
     *flags = H5FD_FEAT_AGGREGATE_METADATA | H5FD_FEAT_AGGREGATE_SMALLDATA;

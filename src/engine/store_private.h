@@ -26,14 +26,17 @@ typedef struct heedi_disk {
 bool heedi_disk_read(heedi_disk *disk, uint64_t offset, void *data, size_t bytes);
 bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_t bytes);
 
-/* Makes the file so long: cut off, or zeros at its end. false: see disk->error. */
-bool heedi_disk_cut(heedi_disk *disk, uint64_t length);
+/* Makes the file so long: cut off, or zeros at its end. What fails is in disk->error. */
+void heedi_disk_cut(heedi_disk *disk, uint64_t length);
 
 /* Of a new file, empty as yet: its beginning stays in memory, if there is some, until heedi_disk_settle writes it to
  * the file (false: see disk->error) or heedi_disk_forget drops it. */
 void heedi_disk_keep_in_memory(heedi_disk *disk);
 bool heedi_disk_settle(heedi_disk *disk);
 void heedi_disk_forget(heedi_disk *disk);
+
+/* How many of the bytes before this offset are in memory: they are the first ones. */
+size_t heedi_disk_in_memory(const heedi_disk *disk, uint64_t offset);
 
 /* --- store_driver.c --------------------------------------------------------------------------------------------- */
 

@@ -22,9 +22,7 @@ static const char magic[8] = {'H', 'E', 'E', 'D', 'E', 'N', 'D', '1'};
 static bool digest_of(heedi_disk *disk, unsigned char digest[HEEDI_DIGEST_BYTES]) {
     unsigned char block[1 << 16];
     XXH3_state_t state;
-    const size_t in_memory = !disk->image                       ? 0
-                             : disk->length < HEEDI_IMAGE_BYTES ? (size_t)disk->length
-                                                                : HEEDI_IMAGE_BYTES;
+    const size_t in_memory = heedi_disk_in_memory(disk, disk->length);
     XXH3_128bits_reset(&state);
     if (in_memory > 0)
         XXH3_128bits_update(&state, disk->image, in_memory);

@@ -1,6 +1,8 @@
-#include <malloc.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "heed/log.h"
 #include "heed/pairs.h"

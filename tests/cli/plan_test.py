@@ -63,6 +63,14 @@ class Plan(Case):
         self.assertEqual(planned["bytes_of_rank_0"] - planned["bytes_a_rank"],
                          memory["snapshot_of_rank_0"] + maps(9) - maps(3))
 
+        larger = ["model.width=256", "model.layers=4", "log.attention_every=0", "--json", *network]
+        planned = json.loads(self.expect_success(heed("plan", "probes.ini", *larger)).out)
+        memory = planned["memory_bytes"]
+        self.assertEqual(memory["file_of_rank_0"], 16 << 20)  # what is kept of a file until it is written
+        self.assertGreater(memory["file_of_rank_0"], memory["measuring_the_peak"])
+        self.assertEqual(planned["bytes_of_rank_0"] - planned["bytes_a_rank"],
+                         memory["snapshot_of_rank_0"] + memory["file_of_rank_0"] - memory["measuring_the_peak"])
+
         with open("lines.txt", "w", encoding="utf-8") as file:
             file.write("one\n\r\n\ntwo\r\nthree\nfour")
         with_file = ["log.probes=lines.txt", "--json", *network]

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@ ssize_t __real_pwrite(int fd, const void *data, size_t bytes, off_t offset);
 ssize_t __real_write(int fd, const void *data, size_t bytes);
 int __real_ftruncate(int fd, off_t length);
 int __real_close(int fd);
+void *__real_mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset);
 int __real_rename(const char *from, const char *to);
 
 int __wrap_open(const char *path, int flags, ...);
@@ -30,7 +32,18 @@ int __wrap_ftruncate(int fd, off_t length);
 int __wrap_fsync(int fd);
 int __wrap_close(int fd);
 int __wrap_rename(const char *from, const char *to);
+void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset);
 void __wrap_heed_say(heed_level level, const char *format, ...);
+
+static bool no_memory;
+
+void faults_no_memory(bool none) {
+    no_memory = none;
+}
+
+void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset) {
+    return no_memory ? MAP_FAILED : __real_mmap(start, bytes, protection, flags, fd, offset);
+}
 
 void faults_begin(int nth, int reason) {
     memset(&faults, 0, sizeof faults);

@@ -10,6 +10,9 @@
  * a short one. The list of calls is cleared. */
 void faults_begin(int nth, int reason);
 
+/* Whether there is no memory to keep a file in until it is sealed: HDF5's writes then go to the file as they come. */
+void faults_no_memory(bool none);
+
 /* Stops listening; returns how many calls there were. */
 int faults_end(void);
 
