@@ -43,8 +43,10 @@ const char *heed_type_name(heed_type type);
 
 typedef struct heed_store heed_store;
 
-/* Memory that a file of so many bytes takes while it is written: its first 16 MiB are kept until it is sealed. */
+/* Memory that a file of so many bytes takes while it is written: its first 16 MiB are kept until it is sealed, and
+ * their memory then for the next file, until it is given back. Any thread. */
 size_t heed_store_memory_bytes(size_t file_bytes);
+void heed_store_trim(void);
 
 /* Starts writing path (as path.tmp until sealed). Errors: HEED_CREATE. Ownership: heed_store_seal or
  * heed_store_discard. */

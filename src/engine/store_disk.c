@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,31 +59,55 @@ size_t heed_store_memory_bytes(size_t file_bytes) {
     return bytes < HEEDI_IMAGE_BYTES ? bytes : HEEDI_IMAGE_BYTES;
 }
 
-/* Pages are there from when they are written to, as zeros. */
-void heedi_disk_keep_in_memory(heedi_disk *disk) {
+/* Of files that were written, one image is kept for the next one: on a virtual machine fresh pages cost as much as all
+ * that is done with them. */
+static _Atomic(unsigned char *) spare;
+
+/* Pages are there from when they are written to. */
+static unsigned char *map_image(void) {
     const size_t huge = HEED_HUGE_PAGE_BYTES;
     unsigned char *start = mmap(NULL, HEEDI_IMAGE_BYTES + huge, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (start == MAP_FAILED) /* then all is written at once */
-        return;
+    if (start == MAP_FAILED)
+        return NULL;
     const size_t before = (huge - (uintptr_t)start % huge) % huge;
-    disk->image = start + before;
+    unsigned char *image = start + before;
     if (before > 0)
         munmap(start, before);
-    munmap(disk->image + HEEDI_IMAGE_BYTES, huge - before);
+    munmap(image + HEEDI_IMAGE_BYTES, huge - before);
 #ifdef MADV_HUGEPAGE
-    madvise(disk->image, HEEDI_IMAGE_BYTES, MADV_HUGEPAGE); /* advice: what becomes of it does not matter */
+    madvise(image, HEEDI_IMAGE_BYTES, MADV_HUGEPAGE); /* advice: what becomes of it does not matter */
 #endif
+    return image;
+}
+
+void heedi_disk_keep_in_memory(heedi_disk *disk) {
+    unsigned char *image = atomic_exchange(&spare, NULL);
+    disk->image = image ? image : map_image(); /* NULL: then all is written at once */
 }
 
 void heedi_disk_forget(heedi_disk *disk) {
-    if (disk->image)
+    unsigned char *none = NULL;
+    if (disk->image && !atomic_compare_exchange_strong(&spare, &none, disk->image))
         munmap(disk->image, HEEDI_IMAGE_BYTES);
     disk->image = NULL;
 }
 
+void heed_store_trim(void) {
+    unsigned char *image = atomic_exchange(&spare, NULL);
+    if (image)
+        munmap(image, HEEDI_IMAGE_BYTES);
+}
+
 size_t heedi_disk_in_memory(const heedi_disk *disk, uint64_t offset) {
     return !disk->image ? 0 : offset < HEEDI_IMAGE_BYTES ? (size_t)offset : HEEDI_IMAGE_BYTES;
+}
+
+/* What is skipped reads as zeros, as in a file. */
+static void skip_to(heedi_disk *disk, uint64_t end) {
+    const size_t from = heedi_disk_in_memory(disk, disk->length), to = heedi_disk_in_memory(disk, end);
+    if (from < to)
+        memset(disk->image + from, 0, to - from);
 }
 
 /* The image's whole blocks go directly to the disk if they can, what is left by the page cache. */
@@ -115,6 +140,7 @@ bool heedi_disk_write(heedi_disk *disk, uint64_t offset, const void *data, size_
     if (disk->error)
         return false;
     const size_t kept = heedi_disk_in_memory(disk, offset + bytes) - heedi_disk_in_memory(disk, offset);
+    skip_to(disk, offset);
     if (kept > 0)
         memcpy(disk->image + offset, data, kept);
     const uint64_t end =
@@ -128,9 +154,7 @@ void heedi_disk_cut(heedi_disk *disk, uint64_t length) {
     if (disk->error || length == disk->length)
         return;
     const uint64_t longest = length > disk->length ? length : disk->length;
-    const size_t kept = heedi_disk_in_memory(disk, length), cut = heedi_disk_in_memory(disk, longest) - kept;
-    if (cut > 0)
-        memset(disk->image + kept, 0, cut); /* zeros, should the file grow again */
+    skip_to(disk, length);
     if (heedi_disk_in_memory(disk, longest) < longest && ftruncate(disk->fd, (off_t)length) != 0)
         disk->error = errno;
     disk->length = length;

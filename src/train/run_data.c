@@ -6,6 +6,7 @@
 
 #include "heed/log.h"
 #include "heed/pairs.h"
+#include "heed/store.h"
 #include "heed/task.h"
 #include "train/run.h"
 
@@ -33,8 +34,9 @@ static heed_status prepare(const heed_config *config, const char *path, const ch
         config->data.pairs[0] ? heed_pairs_prepare(path, &file, 1, &pairs, error)
                               : heed_corpus_prepare_vocab(path, &file, 1, config->data.tokenizer,
                                                           (size_t)config->data.vocab, config->data.valid_share, error);
+    heed_store_trim(); /* what a text took is not needed again */
 #ifdef __GLIBC__
-    malloc_trim(0); /* what a text took is not needed again */
+    malloc_trim(0);
 #endif
     if (status == HEED_OK)
         heed_say(HEED_INFO, "prepared %s from %s", path, file);

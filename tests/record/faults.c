@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "heed/log.h"
+#include "heed/store.h"
 
 static struct {
     bool listening;
@@ -39,6 +40,7 @@ static bool no_memory;
 
 void faults_no_memory(bool none) {
     no_memory = none;
+    heed_store_trim();
 }
 
 void *__wrap_mmap(void *start, size_t bytes, int protection, int flags, int fd, off_t offset) {
