@@ -3,14 +3,13 @@
  * While a file is written its first 16 MiB, as a rule all of it, stay in memory until it is sealed. HDF5 writes a file
  * in hundreds of pieces, many of them twice, and the digest takes all of it once more; in memory that costs a third of
  * what it does in the page cache, whose pages are taken one by one, written by threads of the system and freed one by
- * one when the file is removed. And what is complete can be written in whole blocks that pass the
- * page cache by (O_DIRECT), where the file system lets them. */
+ * one when the file is removed. And what is complete can be written in whole blocks that pass the page cache by
+ * (O_DIRECT), where the file system lets them. */
 #include <hdf5.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
