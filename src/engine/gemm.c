@@ -260,7 +260,7 @@ bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_par
         HEED_CHECK(n_additions <= i);
     }
     HEED_CHECK(n_additions + 1 == n_parts);
-    if (empty || !gemm.blocks || !heedi_blocks_take_parts(k, n_parts))
+    if (empty || !gemm.blocks || !heedi_blocks_take_parts(parts, n_parts))
         return false;
     const heedi_product_task task = {.m = m,
                                      .n = n,

@@ -1,20 +1,24 @@
 /* A product is cut three times, as in BLIS (Van Zee and van de Geijn 2015): k into blocks, so that packed panels fit
- * the nearest caches; C's rows and columns into pieces, one a thread; a piece into tiles of the micro-kernel. A panel
- * is a strip of an operand as long as a block of k and as wide as a tile, packed so that the micro-kernel reads it
- * front to back.
+ * the nearest caches; C's rows and columns into pieces, one a thread; a piece into tiles of the micro-kernel. Left and
+ * right are the micro-kernel's words: a kernel that likes columns computes C^T = B^T A^T, so its left operand is B.
+ *
+ * BLIS's micro-kernels take both operands packed. With the tile of our own (gemm_tile.h) a block of the left operand is
+ * packed, for half of the second cache; the right one is read as it lies, or, where strips lie side by side and an
+ * element of k would be a cache line and a page of its own, is packed four panels at a time just before its use.
  *
  * An element of C is one chain of additions a block of k, in order, and the blocks in order: neither the piece nor the
- * tile that it lies in matters. So the bits depend on k alone, not on rows, columns, threads or caller.
- *
- * Left and right are the micro-kernel's words: a kernel that likes columns computes C^T = B^T A^T, so its left operand
- * is B. */
+ * tile that it lies in matters, nor whose the micro-kernel is. So the bits depend on k alone, not on rows, columns,
+ * threads or caller. */
 #include "engine/gemm_blocks.h"
 
 #include <omp.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <blis.h>
 
+#include "engine/gemm_pack.h"
+#include "engine/gemm_tile.h"
 #include "heed/arena.h"
 #include "heed/multiversion.h"
 
@@ -28,21 +32,27 @@ typedef sgemm_ukr_ft micro_kernel;
 #define NUMBER BLIS_FLOAT
 #endif
 
-/* Sums that wait at once for the rest of theirs, beside C: log2 of HEED_GEMM_MOST_PARTS and one; elements of a tile. */
-enum { MOST_LEVELS = 7, MOST_TILE = 1024 };
-
-#define MOST_RIGHT 2048 /* width of the right operand's packed block, rounded up to whole panels */
+enum {
+    MOST_LEVELS = 7, /* sums that wait at once for the rest of theirs, beside C: log2 of HEED_GEMM_MOST_PARTS and one */
+    MOST_TILE = 1024,   /* elements of a tile */
+    LINE = 16,          /* elements of a cache line */
+    MOST_RIGHT = 2048,  /* width of the right operand's packed block at a whole block of k, for BLIS's micro-kernels */
+    MOST_K_BLOCKS = 4,  /* that the parts of a sum may need at once */
+    WANTED_SUM_K = 512, /* elements of k of a sum that are made at once, if it can be cut there */
+    SECOND_CACHE = 1 << 20 /* bytes, where the system does not say */
+};
 
 static struct {
     cntx_t *context;
     micro_kernel kernel;
     size_t left_width, right_width;   /* of a tile */
     size_t left_stride, right_stride; /* elements from one k to the next in a packed panel */
-    size_t left_block, right_block, k_block;
+    size_t left_size, right_size;     /* elements that may be packed at once */
+    size_t k_block;
     bool likes_rows;
+    bool own; /* tiles of our own */
     heed_arena arena;
-    real *packed; /* (threads, packed_size) */
-    size_t packed_size;
+    real *packed; /* (threads, left_size + right_size) */
     int n_threads;
 } blocks;
 
@@ -50,8 +60,14 @@ static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
-static size_t left_size(void) {
-    return round_up(blocks.left_block / blocks.left_width * blocks.left_stride * blocks.k_block, 16);
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* Half of the second cache holds the left operand's block: the rest is for what streams past. */
+static size_t half_of_second_cache(void) {
+    const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return (bytes > 0 ? (size_t)bytes : SECOND_CACHE) / 2 / sizeof(real);
 }
 
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
@@ -64,12 +80,22 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
     blocks.left_stride = (size_t)bli_cntx_get_blksz_max_dt(NUMBER, BLIS_MR, context);
     blocks.right_stride = (size_t)bli_cntx_get_blksz_max_dt(NUMBER, BLIS_NR, context);
     blocks.k_block = (size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_KC, context);
-    blocks.left_block = round_up((size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_MC, context), blocks.left_width);
-    blocks.right_block = round_up(MOST_RIGHT, blocks.right_width);
-    blocks.packed_size =
-        left_size() + round_up(blocks.right_block / blocks.right_width * blocks.right_stride * blocks.k_block, 16);
+    blocks.own = heedi_tile_usable() && bli_arch_query_id() == BLIS_ARCH_SKX && !blocks.likes_rows &&
+                 blocks.left_stride == HEEDI_TILE_LEFT && blocks.right_stride == HEEDI_TILE_RIGHT;
+    const size_t most_k = MOST_K_BLOCKS * blocks.k_block;
+    const size_t left = round_up((size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_MC, context), blocks.left_width);
+    blocks.left_size = left / blocks.left_width * blocks.left_stride * blocks.k_block;
+    blocks.right_size = (MOST_RIGHT / blocks.right_width + 1) * blocks.right_stride * blocks.k_block;
+    if (blocks.own) {
+        blocks.left_size = half_of_second_cache();
+        blocks.right_size = HEEDI_PACKED_AT_ONCE * blocks.right_stride * most_k;
+    }
+    if (blocks.left_size < blocks.left_stride * most_k)
+        blocks.left_size = blocks.left_stride * most_k;
+    blocks.left_size = round_up(blocks.left_size, LINE);
+    blocks.right_size = round_up(blocks.right_size, LINE);
     blocks.n_threads = n_threads;
-    const size_t bytes = heed_bytes((size_t)n_threads, blocks.packed_size * sizeof(real));
+    const size_t bytes = heed_bytes((size_t)n_threads, (blocks.left_size + blocks.right_size) * sizeof(real));
     const heed_status status = heed_arena_init(&blocks.arena, bytes, "packed panels of matrix products", error);
     if (status == HEED_OK)
         blocks.packed = heed_arena_take(&blocks.arena, bytes);
@@ -82,96 +108,11 @@ void heedi_blocks_close(void) {
     blocks.packed = NULL;
 }
 
-enum { LINE = 16, AHEAD = 8 }; /* elements of a cache line; lines that are asked for ahead of their turn */
-
-/* --- packing ---------------------------------------------------------------------------------------------------- */
-
-/* Four by four: out[i * stride + j] = x[j * row + i]. */
-static inline __attribute__((always_inline)) void transpose_4(real *out, size_t stride, const real *x, size_t row) {
-    typedef real quad __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
-    const quad a = *(const quad *)x, b = *(const quad *)(x + row);
-    const quad c = *(const quad *)(x + 2 * row), d = *(const quad *)(x + 3 * row);
-    const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
-    const quad bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
-    *(quad *)out = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
-    *(quad *)(out + stride) = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
-    *(quad *)(out + 2 * stride) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
-    *(quad *)(out + 3 * stride) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
-}
-
-/* A whole panel whose k runs along memory: the strip is turned, a cache line of every row at a time. */
-static inline __attribute__((always_inline)) void turn_panel(real *out, size_t stride, const real *x, size_t row,
-                                                             size_t k, const size_t width) {
-    size_t p = 0;
-    for (; p + LINE <= k; p += LINE)
-        for (size_t w = 0; w < width; w += 4) {
-            for (size_t i = 0; i < 4; i++)
-                __builtin_prefetch(x + (w + i) * row + p + AHEAD * LINE);
-            for (size_t q = p; q < p + LINE; q += 4)
-                transpose_4(out + q * stride + w, stride, x + w * row + q, row);
-        }
-    for (; p < k; p++)
-        for (size_t w = 0; w < width; w++)
-            out[p * stride + w] = x[w * row + p];
-}
-
-/* A whole panel that lies across memory. */
-static inline __attribute__((always_inline)) void copy_panel(real *out, size_t stride, const real *x, size_t k_step,
-                                                             size_t k, const size_t width) {
-    for (size_t p = 0; p < k; p++) {
-        for (size_t w = 0; w < width; w += LINE)
-            __builtin_prefetch(x + (p + 4 * AHEAD) * k_step + w);
-#pragma omp simd
-        for (size_t w = 0; w < width; w++)
-            out[p * stride + w] = x[p * k_step + w];
-    }
-}
-
-/* A panel at an edge, or of an unusual width; zeros fill up. */
-static void pack_edge(real *out, size_t stride, const real *x, size_t step, size_t k_step, size_t k, size_t width) {
-    for (size_t p = 0; p < k; p++) {
-        for (size_t w = 0; w < width; w++)
-            out[p * stride + w] = x[w * step + p * k_step];
-        for (size_t w = width; w < stride; w++)
-            out[p * stride + w] = 0;
-    }
-}
-
-#define FOR_USUAL_WIDTHS(X) X(4) X(8) X(12) X(16) X(24) X(32)
-
-/* Panels of `width` out of n strips of x; strip w's element p is x[w * step + p * k_step], one of the steps is 1. */
-HEED_MULTIVERSION static void pack(real *out, size_t width, size_t stride, const real *x, size_t step, size_t k_step,
-                                   size_t n, size_t k) {
-    for (size_t first = 0; first < n; first += width, out += stride * k) {
-        const real *strip = x + first * step;
-        if (n - first < width || stride != width) {
-            pack_edge(out, stride, strip, step, k_step, k, n - first < width ? n - first : width);
-            continue;
-        }
-        switch (width) {
-#define PACK(w)                                                                                                        \
-    case w:                                                                                                            \
-        if (step == 1)                                                                                                 \
-            copy_panel(out, w, strip, k_step, k, w);                                                                   \
-        else                                                                                                           \
-            turn_panel(out, w, strip, step, k, w);                                                                     \
-        break;
-            FOR_USUAL_WIDTHS(PACK)
-#undef PACK
-        default:
-            pack_edge(out, stride, strip, step, k_step, k, width);
-        }
-    }
-}
-
-/* --- the loops -------------------------------------------------------------------------------------------------- */
-
 /* The product in the micro-kernel's words. */
 typedef struct loops {
     size_t left, right, k;
     real alpha, beta;
-    const real *l, *r;
-    size_t l_step, l_k, r_step, r_k; /* elements to the next strip, and along k */
+    heedi_strips l, r;
     real *c;
     size_t c_left, c_right; /* elements to C's next row and column, as the kernel sees them */
     const heed_gemm_part *parts;
@@ -179,12 +120,55 @@ typedef struct loops {
 } loops;
 
 static loops kernel_words(const heedi_product_task *t) {
-    if (blocks.likes_rows)
-        return (loops){t->m,        t->n,        t->k,     t->alpha, t->beta,  t->a.at, t->b.at,  t->a.row,
-                       t->a.column, t->b.column, t->b.row, t->c,     t->c_row, 1,       t->parts, t->n_parts};
-    return (loops){t->n,     t->m,     t->k,        t->alpha, t->beta, t->b.at,  t->a.at,  t->b.column,
-                   t->b.row, t->a.row, t->a.column, t->c,     1,       t->c_row, t->parts, t->n_parts};
+    const heedi_strips rows_of_a = {t->a.at, t->a.row, t->a.column}, columns_of_b = {t->b.at, t->b.column, t->b.row};
+    const loops rows = {t->m,         t->n, t->k,     t->alpha, t->beta,  rows_of_a,
+                        columns_of_b, t->c, t->c_row, 1,        t->parts, t->n_parts};
+    const loops columns = {t->n,      t->m, t->k, t->alpha, t->beta,  columns_of_b,
+                           rows_of_a, t->c, 1,    t->c_row, t->parts, t->n_parts};
+    return blocks.likes_rows ? rows : columns;
 }
+
+static heedi_strips strips_from(heedi_strips strips, size_t strip, size_t k) {
+    strips.at += strip * strips.step + k * strips.k_step;
+    return strips;
+}
+
+/* --- what comes next --------------------------------------------------------------------------------------------- */
+
+/* Memory that is to be read in some of the next tiles, in runs of cache lines. */
+typedef struct coming {
+    const real *at;
+    size_t n_runs, run_step, n_lines, line_step; /* steps in elements */
+    size_t run, line;
+    size_t at_once; /* lines that one tile should ask for */
+} coming;
+
+/* n strips, while n_tiles tiles are made: every strip where k runs along memory, else every column of lines. */
+static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
+    const bool along = strips.k_step == 1;
+    const size_t n_lines = along ? k / LINE : k, n_runs = n_lines == 0 ? 0 : along ? n : n / LINE;
+    return (coming){.at = strips.at,
+                    .n_runs = n_runs,
+                    .run_step = along ? strips.step : LINE,
+                    .n_lines = n_lines,
+                    .line_step = along ? LINE : strips.k_step,
+                    .at_once = n_runs * n_lines / n_tiles + 1};
+}
+
+static heedi_ahead ask_for(coming *c) {
+    if (c->run == c->n_runs)
+        return (heedi_ahead){c->at, 0, 0};
+    const heedi_ahead ahead = {c->at + c->run * c->run_step + c->line * c->line_step, c->line_step,
+                               least(c->at_once, c->n_lines - c->line)};
+    c->line += ahead.n;
+    if (c->line == c->n_lines) {
+        c->line = 0;
+        c->run++;
+    }
+    return ahead;
+}
+
+/* --- tiles ------------------------------------------------------------------------------------------------------- */
 
 /* Where a tile of C, or of the stack of sums, lies; strides as the kernel sees them. */
 typedef struct tile {
@@ -203,70 +187,202 @@ HEED_MULTIVERSION static void add_tile(tile to, tile from, size_t rows, size_t c
             to.at[s * to_strip + i] += from.at[s * from_strip + i];
 }
 
-static void multiply_tile(tile c, size_t rows, size_t columns, size_t k, real alpha, real *l, real *r, real beta,
-                          auxinfo_t *next) {
-    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, l, r, &beta, c.at, (inc_t)c.left, (inc_t)c.right, next,
-                  blocks.context);
+static void multiply_by_blis(tile c, size_t rows, size_t columns, size_t k, real alpha, const real *l, heedi_strips r,
+                             bool add) {
+    auxinfo_t next = {0};
+    real beta = add ? 1 : 0;
+    bli_auxinfo_set_next_a((real *)(l + k * blocks.left_stride), &next);
+    bli_auxinfo_set_next_b((real *)r.at, &next);
+    /* BLIS reads its operands through pointers to non-const and leaves them alone. */
+    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, (real *)l, (real *)r.at, &beta, c.at, (inc_t)c.left,
+                  (inc_t)c.right, &next, blocks.context);
 }
 
-/* The stack of heed_gemm_sum for one tile, its bottom C itself. A product that is added at once goes straight on to
- * what it is added to: the kernel completes it in registers first, so the bits are the same. */
-static void sum_tile(const loops *p, tile c, size_t rows, size_t columns, real *l, real *r, auxinfo_t *next) {
+/* A tile at an edge is made beside C, with what the panels' zeros give, and its part of C taken from it. */
+static void multiply_tile(tile c, size_t rows, size_t columns, size_t k, real alpha, const real *l, heedi_strips r,
+                          bool add, heedi_ahead ahead) {
+    if (!blocks.own) {
+        multiply_by_blis(c, rows, columns, k, alpha, l, r, add);
+        return;
+    }
+    if (rows == HEEDI_TILE_LEFT && columns == HEEDI_TILE_RIGHT) {
+        heedi_tile(c.at, c.right, k, alpha, l, r, add, ahead);
+        return;
+    }
+    real whole[HEEDI_TILE_RIGHT * HEEDI_TILE_LEFT] __attribute__((aligned(HEED_ALIGNMENT)));
+    for (size_t j = 0; add && j < columns; j++)
+        memcpy(whole + j * HEEDI_TILE_LEFT, c.at + j * c.right, rows * sizeof *whole);
+    heedi_tile(whole, HEEDI_TILE_LEFT, k, alpha, l, r, add, ahead);
+    for (size_t j = 0; j < columns; j++)
+        memcpy(c.at + j * c.right, whole + j * HEEDI_TILE_LEFT, rows * sizeof *whole);
+}
+
+/* What is multiplied at a time: strips [left, left + n_left) and [right, right + n_right) of the operands, elements
+ * [q, q + k) of k; of a sum these are the parts [first_part, end_part). */
+typedef struct block {
+    size_t left, n_left, right, n_right, q, k, first_part, end_part;
+    real *left_packed, *right_packed;
+} block;
+
+/* C's lines for a tile that joins them only at the end. */
+static void ask_for_tile(tile c, size_t rows, size_t columns) {
+    const size_t n_strips = blocks.likes_rows ? rows : columns, length = blocks.likes_rows ? columns : rows;
+    for (size_t s = 0; s < n_strips; s++)
+        for (size_t i = 0; i < length; i += LINE)
+            __builtin_prefetch(c.at + s * (blocks.likes_rows ? c.left : c.right) + i, 1);
+}
+
+/* The stack of heed_gemm_sum for one tile, its bottom C itself, which holds the sum of the parts before. A product that
+ * is added at once goes straight on to what it is added to: the kernel completes it in registers first, so the bits
+ * are the same. */
+static void sum_tile(const loops *p, const block *b, tile c, size_t rows, size_t columns, const real *l,
+                     heedi_strips r) {
     real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
     tile stack[MOST_LEVELS + 1] = {c};
     for (size_t level = 0; level < MOST_LEVELS; level++)
         stack[level + 1] = (tile){&memory[level * MOST_TILE], blocks.likes_rows ? blocks.right_width : 1,
                                   blocks.likes_rows ? 1 : blocks.left_width};
-    size_t height = 0;
-    for (size_t i = 0; i < p->n_parts; i++) {
-        const size_t k = p->parts[i].k;
-        const bool joins = p->parts[i].n_additions > 0;
-        multiply_tile(stack[joins ? height - 1 : height], rows, columns, k, 1, l, r, joins ? 1 : 0, next);
+    size_t height = b->first_part > 0;
+    if (height > 0)
+        ask_for_tile(c, rows, columns);
+    for (size_t i = b->first_part; i < b->end_part; i++) {
+        const bool joins = p->parts[i].n_additions > 0 && p->parts[i].k <= blocks.k_block;
+        for (size_t q = 0; q < p->parts[i].k; q += blocks.k_block) {
+            const size_t k = least(p->parts[i].k - q, blocks.k_block);
+            multiply_by_blis(stack[height - joins], rows, columns, k, 1, l, r, joins || q > 0);
+            l += k * blocks.left_stride;
+            r = strips_from(r, 0, k);
+        }
         height += !joins;
-        for (size_t j = 1; j < p->parts[i].n_additions; j++, height--)
+        for (size_t j = joins; j < p->parts[i].n_additions; j++, height--)
             add_tile(stack[height - 2], stack[height - 1], rows, columns);
-        l += k * blocks.left_stride;
-        r += k * blocks.right_stride;
     }
 }
 
-/* Tiles of packed left (from `left` on) and right panels. */
-static void multiply_block(const loops *p, real *left_packed, size_t left, size_t n_left, real *right_packed,
-                           size_t right, size_t n_right, size_t k, real beta) {
-    auxinfo_t next = {0};
-    const size_t left_panel = blocks.left_stride * k, right_panel = blocks.right_stride * k;
-    for (size_t j = 0; j < n_right; j += blocks.right_width) {
-        real *r = right_packed + j / blocks.right_width * right_panel;
-        const size_t columns = n_right - j < blocks.right_width ? n_right - j : blocks.right_width;
-        for (size_t i = 0; i < n_left; i += blocks.left_width) {
-            real *l = left_packed + i / blocks.left_width * left_panel;
-            const size_t rows = n_left - i < blocks.left_width ? n_left - i : blocks.left_width;
-            const bool last = i + blocks.left_width >= n_left;
-            bli_auxinfo_set_next_a(last ? left_packed : l + left_panel, &next);
-            bli_auxinfo_set_next_b(last ? r + right_panel : r, &next);
-            const tile c = {p->c + (left + i) * p->c_left + (right + j) * p->c_right, p->c_left, p->c_right};
-            if (p->parts)
-                sum_tile(p, c, rows, columns, l, r, &next);
-            else
-                multiply_tile(c, rows, columns, k, p->alpha, l, r, beta, &next);
+/* --- the loops --------------------------------------------------------------------------------------------------- */
+
+/* n strips of the right operand from strip j of the block on. */
+static void pack_right(const loops *p, const block *b, size_t j, size_t n) {
+    heedi_pack(b->right_packed, blocks.right_width, blocks.right_stride, strips_from(p->r, b->right + j, b->q), n,
+               b->k);
+}
+
+static size_t tiles(size_t n, size_t width) {
+    return (n + width - 1) / width;
+}
+
+/* Can strip j's panel be read as it lies? A sum's cannot: its short products are sooner done by BLIS's micro-kernel,
+ * which starts and ends 20 ns faster than our tile. */
+static bool in_place(const loops *p, const block *b, size_t j) {
+    return !p->parts && p->r.k_step == 1 && b->n_right - j >= blocks.right_width;
+}
+
+/* Makes panels ready from strip j of the block on; n_panels gets how many. */
+static heedi_strips ready_panels(const loops *p, const block *b, size_t j, size_t *n_panels) {
+    const heedi_strips strips = strips_from(p->r, b->right + j, b->q);
+    *n_panels = 1;
+    if (in_place(p, b, j))
+        return strips;
+    if (p->r.step == 1 && b->n_right - j >= HEEDI_PACKED_AT_ONCE * HEEDI_TILE_RIGHT) {
+        *n_panels = HEEDI_PACKED_AT_ONCE;
+        heedi_pack_twelves(b->right_packed, strips, b->k);
+    } else {
+        pack_right(p, b, j, least(b->n_right - j, blocks.right_width));
+    }
+    return (heedi_strips){b->right_packed, 1, blocks.right_stride};
+}
+
+/* A column of tiles. */
+static void multiply_panel(const loops *p, const block *b, heedi_strips r, size_t j, coming *soon) {
+    const size_t columns = least(b->n_right - j, blocks.right_width);
+    for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
+        const real *l = b->left_packed + i / blocks.left_width * blocks.left_stride * b->k;
+        const size_t rows = least(b->n_left - i, blocks.left_width);
+        const tile c = {p->c + (b->left + i) * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
+        if (p->parts)
+            sum_tile(p, b, c, rows, columns, l, r);
+        else
+            multiply_tile(c, rows, columns, b->k, p->alpha, l, r, b->q > 0 || p->beta != 0, ask_for(soon));
+    }
+}
+
+/* Where the right operand is packed already. */
+static void multiply_packed(const loops *p, const block *b) {
+    coming nothing = {0};
+    for (size_t j = 0; j < b->n_right; j += blocks.right_width) {
+        const real *panel = b->right_packed + j / blocks.right_width * blocks.right_stride * b->k;
+        multiply_panel(p, b, (heedi_strips){panel, 1, blocks.right_stride}, j, &nothing);
+    }
+}
+
+/* Where it is not. Meanwhile asks for the next of its panels. */
+static void multiply_unpacked(const loops *p, const block *b) {
+    const size_t width = blocks.right_width, n_tiles = tiles(b->n_left, blocks.left_width);
+    size_t n_panels;
+    for (size_t j = 0; j < b->n_right;) {
+        heedi_strips r = ready_panels(p, b, j, &n_panels);
+        const size_t next = least(j + n_panels * width, b->n_right),
+                     n_next = least(b->n_right - next, n_panels * width);
+        coming soon = coming_strips(strips_from(p->r, b->right + next, b->q), n_next, b->k, n_tiles * n_panels);
+        for (; j < next; j += width) {
+            multiply_panel(p, b, r, j, &soon);
+            r.at += blocks.right_stride * b->k; /* of panels made ready together */
         }
     }
 }
 
+/* The next block of k, behind what has been done: of a sum as many parts as come to WANTED_SUM_K, but no fewer than
+ * leave one sum, which C keeps. */
+static bool next_block(const loops *p, block *b) {
+    b->q += b->k;
+    if (b->q >= p->k)
+        return false;
+    b->k = least(p->k - b->q, blocks.k_block);
+    if (!p->parts)
+        return true;
+    b->first_part = b->end_part;
+    size_t k = 0, height = b->first_part > 0;
+    for (size_t i = b->first_part; i < p->n_parts; i++) {
+        k += p->parts[i].k;
+        if (b->end_part > b->first_part && k > WANTED_SUM_K)
+            break;
+        height += 1 - p->parts[i].n_additions;
+        if (height == 1) {
+            b->k = k;
+            b->end_part = i + 1;
+        }
+    }
+    return true;
+}
+
+/* Strips of one packed block out of n: equal shares, in whole tiles. */
+static size_t share(size_t n, size_t width, size_t stride, size_t size, size_t k) {
+    const size_t most = size / (stride * k), n_tiles = tiles(n, width), n_blocks = tiles(n_tiles, most);
+    return tiles(n_tiles, n_blocks) * width;
+}
+
 /* The piece [left, left_end) x [right, right_end) of C. */
 static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t right, size_t right_end, real *packed) {
-    real *left_packed = packed, *right_packed = packed + left_size();
-    for (size_t j = right; j < right_end; j += blocks.right_block) {
-        const size_t n_right = right_end - j < blocks.right_block ? right_end - j : blocks.right_block;
-        for (size_t q = 0; q < p->k || q == 0; q += blocks.k_block) {
-            const size_t k = p->k - q < blocks.k_block ? p->k - q : blocks.k_block;
-            pack(right_packed, blocks.right_width, blocks.right_stride, p->r + j * p->r_step + q * p->r_k, p->r_step,
-                 p->r_k, n_right, k);
-            for (size_t i = left; i < left_end; i += blocks.left_block) {
-                const size_t n_left = left_end - i < blocks.left_block ? left_end - i : blocks.left_block;
-                pack(left_packed, blocks.left_width, blocks.left_stride, p->l + i * p->l_step + q * p->l_k, p->l_step,
-                     p->l_k, n_left, k);
-                multiply_block(p, left_packed, i, n_left, right_packed, j, n_right, k, q == 0 ? p->beta : 1);
+    block b = {.left_packed = packed, .right_packed = packed + blocks.left_size};
+    if (left == left_end || right == right_end)
+        return;
+    while (next_block(p, &b)) {
+        const size_t left_block = share(left_end - left, blocks.left_width, blocks.left_stride, blocks.left_size, b.k);
+        const size_t right_block =
+            blocks.own ? right_end - right
+                       : share(right_end - right, blocks.right_width, blocks.right_stride, blocks.right_size, b.k);
+        for (b.right = right; b.right < right_end; b.right += right_block) {
+            b.n_right = least(right_end - b.right, right_block);
+            if (!blocks.own)
+                pack_right(p, &b, 0, b.n_right);
+            for (b.left = left; b.left < left_end; b.left += left_block) {
+                b.n_left = least(left_end - b.left, left_block);
+                heedi_pack(b.left_packed, blocks.left_width, blocks.left_stride, strips_from(p->l, b.left, b.q),
+                           b.n_left, b.k);
+                if (blocks.own)
+                    multiply_unpacked(p, &b);
+                else
+                    multiply_packed(p, &b);
             }
         }
     }
@@ -275,14 +391,14 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
 /* Threads form a grid over C that packs least: every thread packs its own strips of both operands. */
 static size_t choose_grid(const loops *p, size_t n_threads) {
     size_t best = 1;
-    double least = 0;
+    double least_packed = 0;
     for (size_t rows = 1; rows <= n_threads; rows++) {
         if (n_threads % rows != 0)
             continue;
         const double packed = (double)p->left / (double)rows + (double)p->right / (double)(n_threads / rows);
-        if (rows == 1 || packed < least) {
+        if (rows == 1 || packed < least_packed) {
             best = rows;
-            least = packed;
+            least_packed = packed;
         }
     }
     return best;
@@ -290,22 +406,30 @@ static size_t choose_grid(const loops *p, size_t n_threads) {
 
 /* Part `index` of n_parts of n strips, in whole tiles. */
 static size_t bound(size_t n, size_t width, size_t index, size_t n_parts) {
-    const size_t tiles = (n + width - 1) / width, at = tiles * index / n_parts * width;
-    return at < n ? at : n;
+    return least(tiles(n, width) * index / n_parts * width, n);
 }
 
-bool heedi_blocks_take_parts(size_t k, size_t n_parts) {
-    return k <= blocks.k_block && n_parts <= HEED_GEMM_MOST_PARTS &&
-           blocks.left_width * blocks.right_width <= MOST_TILE;
+bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
+    loops p = {.parts = parts, .n_parts = n_parts};
+    block b = {0};
+    for (size_t i = 0; i < n_parts; i++)
+        p.k += parts[i].k;
+    if (n_parts > HEED_GEMM_MOST_PARTS || blocks.left_width * blocks.right_width > MOST_TILE)
+        return false;
+    while (next_block(&p, &b))
+        if (b.k > MOST_K_BLOCKS * blocks.k_block)
+            return false;
+    return true;
 }
 
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
     const loops p = kernel_words(task);
+    const size_t packed_size = blocks.left_size + blocks.right_size;
     HEED_CHECK(blocks.packed);
     if (n_threads == 1) {
         const int me = omp_in_parallel() ? omp_get_thread_num() : 0;
         HEED_CHECK(me < blocks.n_threads);
-        multiply_piece(&p, 0, p.left, 0, p.right, blocks.packed + (size_t)me * blocks.packed_size);
+        multiply_piece(&p, 0, p.left, 0, p.right, blocks.packed + (size_t)me * packed_size);
         return;
     }
 #pragma omp parallel num_threads(n_threads)
@@ -314,8 +438,7 @@ void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
         const size_t rows = choose_grid(&p, n), columns = n / rows, row = me / columns, column = me % columns;
         multiply_piece(&p, bound(p.left, blocks.left_width, row, rows), bound(p.left, blocks.left_width, row + 1, rows),
                        bound(p.right, blocks.right_width, column, columns),
-                       bound(p.right, blocks.right_width, column + 1, columns),
-                       blocks.packed + me * blocks.packed_size);
+                       bound(p.right, blocks.right_width, column + 1, columns), blocks.packed + me * packed_size);
     }
 }
 
@@ -329,8 +452,8 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
 
 void heedi_blocks_close(void) {}
 
-bool heedi_blocks_take_parts(size_t k, size_t n_parts) {
-    (void)k, (void)n_parts;
+bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
+    (void)parts, (void)n_parts;
     return false;
 }
 

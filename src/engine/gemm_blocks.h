@@ -1,5 +1,5 @@
-/* Our own loops and packing around the micro-kernel of BLIS. BLIS's own are made for large square products: where a
- * weight matrix meets a few hundred rows, its packing takes as long as the product. Internal to gemm. */
+/* Our own loops and packing around a micro-kernel, BLIS's or ours. BLIS's own are made for large square products: where
+ * a weight matrix meets a few hundred rows, its packing takes as long as the product. Internal to gemm. */
 #ifndef HEEDI_GEMM_BLOCKS_H
 #define HEEDI_GEMM_BLOCKS_H
 
@@ -31,8 +31,8 @@ typedef struct heedi_product_task {
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error);
 void heedi_blocks_close(void);
 
-/* Can a product of k in so many parts be one task? */
-bool heedi_blocks_take_parts(size_t k, size_t n_parts);
+/* Can a sum of these parts be one task? */
+bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts);
 
 /* The product, by n_threads; inside a parallel region of at most that many threads, by the calling one. */
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads);

@@ -1,0 +1,91 @@
+#include "engine/gemm_pack.h"
+
+#include <string.h>
+
+#include "heed/multiversion.h"
+
+enum { LINE = 16, AHEAD = 8, TWELVE = 12 }; /* elements of a cache line; lines asked for ahead of their turn */
+
+/* Four by four: out[i * stride + j] = x[j * row + i]. */
+static inline __attribute__((always_inline)) void transpose_4(real *out, size_t stride, const real *x, size_t row) {
+    typedef real quad __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+    const quad a = *(const quad *)x, b = *(const quad *)(x + row);
+    const quad c = *(const quad *)(x + 2 * row), d = *(const quad *)(x + 3 * row);
+    const quad ac_low = __builtin_shufflevector(a, c, 0, 4, 1, 5), ac_high = __builtin_shufflevector(a, c, 2, 6, 3, 7);
+    const quad bd_low = __builtin_shufflevector(b, d, 0, 4, 1, 5), bd_high = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+    *(quad *)out = __builtin_shufflevector(ac_low, bd_low, 0, 4, 1, 5);
+    *(quad *)(out + stride) = __builtin_shufflevector(ac_low, bd_low, 2, 6, 3, 7);
+    *(quad *)(out + 2 * stride) = __builtin_shufflevector(ac_high, bd_high, 0, 4, 1, 5);
+    *(quad *)(out + 3 * stride) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
+}
+
+/* A whole panel whose k runs along memory: the strip is turned, a cache line of every row at a time. */
+static inline __attribute__((always_inline)) void turn_panel(real *out, size_t stride, const real *x, size_t row,
+                                                             size_t k, const size_t width) {
+    size_t p = 0;
+    for (; p + LINE <= k; p += LINE)
+        for (size_t w = 0; w < width; w += 4) {
+            for (size_t i = 0; i < 4; i++)
+                __builtin_prefetch(x + (w + i) * row + p + AHEAD * LINE);
+            for (size_t q = p; q < p + LINE; q += 4)
+                transpose_4(out + q * stride + w, stride, x + w * row + q, row);
+        }
+    for (; p < k; p++)
+        for (size_t w = 0; w < width; w++)
+            out[p * stride + w] = x[w * row + p];
+}
+
+/* A whole panel that lies across memory. */
+static inline __attribute__((always_inline)) void copy_panel(real *out, size_t stride, const real *x, size_t k_step,
+                                                             size_t k, const size_t width) {
+    for (size_t p = 0; p < k; p++) {
+        for (size_t w = 0; w < width; w += LINE)
+            __builtin_prefetch(x + (p + 4 * AHEAD) * k_step + w);
+#pragma omp simd
+        for (size_t w = 0; w < width; w++)
+            out[p * stride + w] = x[p * k_step + w];
+    }
+}
+
+/* A panel at an edge, or of an unusual width; zeros fill up. */
+static void pack_edge(real *out, size_t stride, const real *x, size_t step, size_t k_step, size_t k, size_t width) {
+    for (size_t p = 0; p < k; p++) {
+        for (size_t w = 0; w < width; w++)
+            out[p * stride + w] = x[w * step + p * k_step];
+        for (size_t w = width; w < stride; w++)
+            out[p * stride + w] = 0;
+    }
+}
+
+#define FOR_USUAL_WIDTHS(X) X(4) X(8) X(12) X(16) X(24) X(32)
+
+HEED_MULTIVERSION void heedi_pack(real *out, size_t width, size_t stride, heedi_strips strips, size_t n, size_t k) {
+    const size_t step = strips.step, k_step = strips.k_step;
+    for (size_t first = 0; first < n; first += width, out += stride * k) {
+        const real *strip = strips.at + first * step;
+        if (n - first < width || stride != width) {
+            pack_edge(out, stride, strip, step, k_step, k, n - first < width ? n - first : width);
+            continue;
+        }
+        switch (width) {
+#define PACK(w)                                                                                                        \
+    case w:                                                                                                            \
+        if (step == 1)                                                                                                 \
+            copy_panel(out, w, strip, k_step, k, w);                                                                   \
+        else                                                                                                           \
+            turn_panel(out, w, strip, step, k, w);                                                                     \
+        break;
+            FOR_USUAL_WIDTHS(PACK)
+#undef PACK
+        default:
+            pack_edge(out, stride, strip, step, k_step, k, width);
+        }
+    }
+}
+
+HEED_MULTIVERSION void heedi_pack_twelves(real *out, heedi_strips strips, size_t k) {
+    for (size_t p = 0; p < k; p++)
+#pragma GCC unroll 4
+        for (size_t g = 0; g < HEEDI_PACKED_AT_ONCE; g++)
+            memcpy(out + (g * k + p) * TWELVE, strips.at + p * strips.k_step + g * TWELVE, TWELVE * sizeof(real));
+}

@@ -1,0 +1,25 @@
+/* Operands of a product cut into panels: a panel is a strip of an operand as long as a block of k and as wide as a
+ * tile, packed so that a micro-kernel reads it front to back. Internal to gemm. */
+#ifndef HEEDI_GEMM_PACK_H
+#define HEEDI_GEMM_PACK_H
+
+#include <stddef.h>
+
+#include "heed/real.h"
+
+/* Strips side by side or one below the other: element p of strip w at[w * step + p * k_step]; one of the steps is 1. */
+typedef struct heedi_strips {
+    const real *at;
+    size_t step, k_step;
+} heedi_strips;
+
+/* Panels of `width` out of n strips, k elements of each: out[panel][p][w], `stride` between one p and the next. Zeros
+ * fill the last panel up. */
+void heedi_pack(real *out, size_t width, size_t stride, heedi_strips strips, size_t n, size_t k);
+
+/* The same of four panels of twelve strips that lie side by side, without gaps, in one walk along k: a line of memory
+ * is then read once and not for each of the panels that share it. */
+#define HEEDI_PACKED_AT_ONCE 4
+void heedi_pack_twelves(real *out, heedi_strips strips, size_t k);
+
+#endif
