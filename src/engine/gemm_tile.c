@@ -4,39 +4,31 @@
  * at once would take all of the core's places for lines that are under way, and the left panel would have to wait. */
 #include "engine/gemm_tile.h"
 
+#include "base/avx512.h"
 #include "heed/status.h"
 
-#if !defined(HEED_DOUBLE) && (defined(__AVX512F__) || (defined(__x86_64__) && !defined(HEED_NATIVE)))
-
-#include <immintrin.h>
+#if defined(HEEDI_AVX512) && !defined(HEED_DOUBLE)
 
 enum { LEFT = HEEDI_TILE_LEFT, RIGHT = HEEDI_TILE_RIGHT, GROUP = 3, LINE = 16, STEP = 8, LEFT_AHEAD = 16 };
-
-#define AVX512 __attribute__((target("avx512f")))
 
 typedef struct sums {
     __m512 at[RIGHT][2];
 } sums;
 
-/* sum += x y, rounded once. By its name, since gcc 12 would load x once for each use, and move sums about. */
-AVX512 static inline __attribute__((always_inline)) void add_product(__m512 *sum, __m512 x, __m512 y) {
-    __asm__("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(y));
-}
-
 /* One element of k: that many elements behind the pointers. */
-AVX512 static inline __attribute__((always_inline)) void
-multiply_add(sums *sum, const real *left, const real *const right[RIGHT / GROUP], size_t step, size_t at) {
+HEEDI_AVX512_INLINE void multiply_add(sums *sum, const real *left, const real *const right[RIGHT / GROUP], size_t step,
+                                      size_t at) {
     const __m512 low = _mm512_load_ps(left), high = _mm512_load_ps(left + LINE);
 #pragma GCC unroll 12
     for (size_t j = 0; j < RIGHT; j++) {
         const __m512 x = _mm512_set1_ps(right[j / GROUP][j % GROUP * step + at]);
-        add_product(&sum->at[j][0], x, low);
-        add_product(&sum->at[j][1], x, high);
+        heedi_add_product(&sum->at[j][0], x, low);
+        heedi_add_product(&sum->at[j][1], x, high);
     }
 }
 
 /* The next of the lines; none, once there are no more, costs as much as one that is there already. */
-AVX512 static inline __attribute__((always_inline)) void ask_for(heedi_ahead *ahead) {
+HEEDI_AVX512_INLINE void ask_for(heedi_ahead *ahead) {
     _mm_prefetch((const char *)ahead->at, _MM_HINT_T1);
     ahead->at += ahead->n > 0 ? ahead->step : 0;
     ahead->n -= ahead->n > 0;
@@ -44,9 +36,8 @@ AVX512 static inline __attribute__((always_inline)) void ask_for(heedi_ahead *ah
 
 /* With the steps that a compiler knows it needs no registers for them: k runs along memory, or strips lie side by side.
  */
-AVX512 static inline __attribute__((always_inline)) void tile(real *c, size_t c_step, size_t k, real alpha,
-                                                              const real *left, const real *right, size_t step,
-                                                              size_t k_step, bool add, heedi_ahead ahead) {
+HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, size_t k, real alpha, const real *left, const real *right,
+                              size_t step, size_t k_step, bool add, heedi_ahead ahead) {
     sums sum;
     const real *strips[RIGHT / GROUP];
 #pragma GCC unroll 12
@@ -112,8 +103,8 @@ AVX512 static inline __attribute__((always_inline)) void tile(real *c, size_t c_
     }
 }
 
-AVX512 void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, heedi_strips right, bool add,
-                       heedi_ahead ahead) {
+HEEDI_AVX512 void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, heedi_strips right,
+                             bool add, heedi_ahead ahead) {
     if (right.k_step == 1)
         tile(c, c_step, k, alpha, left, right.at, right.step, 1, add, ahead);
     else
@@ -121,7 +112,7 @@ AVX512 void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real 
 }
 
 bool heedi_tile_usable(void) {
-    return __builtin_cpu_supports("avx512f");
+    return heedi_has_avx512();
 }
 
 #else

@@ -6,12 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/avx512.h"
 #include "heed/multiversion.h"
-
-#if defined(__AVX512F__) || (defined(__x86_64__) && !defined(HEED_NATIVE))
-#include <immintrin.h>
-#define MAY_HAVE_AVX512
-#endif
 
 enum { LANES = 16, ROUNDS = 10 };
 #define LEFT 0xD2511F53u /* the factors, and what is added to the keys in each round */
@@ -51,27 +47,26 @@ HEED_MULTIVERSION static void plain(uint32_t *words, const heed_rng *rng, uint32
     }
 }
 
-#ifdef MAY_HAVE_AVX512
+#ifdef HEEDI_AVX512
 
 /* Even lanes in [0], odd ones in [1]; only the lower 32 bits of each 64 count. */
 typedef struct halves {
     __m512i at[2];
 } halves;
 
-__attribute__((target("avx512f"))) static inline halves both(uint32_t value) {
+HEEDI_AVX512_INLINE halves both(uint32_t value) {
     const __m512i all = _mm512_set1_epi32((int)value);
     return (halves){{all, all}};
 }
 
-__attribute__((target("avx512f"))) static inline void put(uint32_t *words, halves x) {
+HEEDI_AVX512_INLINE void put(uint32_t *words, halves x) {
     _mm512_storeu_si512(words, _mm512_mask_blend_epi32(0xAAAA, x.at[0], _mm512_slli_epi64(x.at[1], 32)));
 }
 
 /* A round's results wait for two products, so PAIR groups take turns. */
 enum { PAIR = 2 };
 
-__attribute__((target("avx512f"))) static inline void rounds(uint32_t *words, const heed_rng *rng,
-                                                             const __m512i index[PAIR]) {
+HEEDI_AVX512_INLINE void rounds(uint32_t *words, const heed_rng *rng, const __m512i index[PAIR]) {
     const __m512i factor_a = _mm512_set1_epi64(LEFT), factor_c = _mm512_set1_epi64(RIGHT);
     uint32_t key_0 = (uint32_t)rng->seed, key_1 = (uint32_t)(rng->seed >> 32);
     halves a[PAIR], b[PAIR], c[PAIR], d[PAIR];
@@ -104,8 +99,8 @@ __attribute__((target("avx512f"))) static inline void rounds(uint32_t *words, co
     }
 }
 
-__attribute__((target("avx512f"))) static void by_avx512(uint32_t *words, const heed_rng *rng, uint32_t first,
-                                                         uint32_t lane_step, uint32_t group_step, size_t n_groups) {
+HEEDI_AVX512 static void by_avx512(uint32_t *words, const heed_rng *rng, uint32_t first, uint32_t lane_step,
+                                   uint32_t group_step, size_t n_groups) {
     const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const __m512i step = _mm512_set1_epi32((int)group_step);
     __m512i index[PAIR];
@@ -125,8 +120,8 @@ __attribute__((target("avx512f"))) static void by_avx512(uint32_t *words, const 
 
 void heedi_philox(uint32_t *words, const heed_rng *rng, uint32_t first, uint32_t lane_step, uint32_t group_step,
                   size_t n_groups) {
-#ifdef MAY_HAVE_AVX512
-    if (__builtin_cpu_supports("avx512f")) {
+#ifdef HEEDI_AVX512
+    if (heedi_has_avx512()) {
         by_avx512(words, rng, first, lane_step, group_step, n_groups);
         return;
     }
