@@ -34,12 +34,11 @@ typedef sgemm_ukr_ft micro_kernel;
 
 enum {
     MOST_LEVELS = 7, /* sums that wait at once for the rest of theirs, beside C: log2 of HEED_GEMM_MOST_PARTS and one */
-    MOST_TILE = 1024,   /* elements of a tile */
-    LINE = 16,          /* elements of a cache line */
-    MOST_RIGHT = 2048,  /* width of the right operand's packed block at a whole block of k, for BLIS's micro-kernels */
-    MOST_K_BLOCKS = 4,  /* that the parts of a sum may need at once */
-    WANTED_SUM_K = 512, /* elements of k of a sum that are made at once, if it can be cut there */
-    SECOND_CACHE = 1 << 20 /* bytes, where the system does not say */
+    MOST_TILE = 1024,  /* elements of a tile */
+    LINE = 16,         /* elements of a cache line */
+    MOST_RIGHT = 2048, /* width of the right operand's packed block at a whole block of k, for BLIS's micro-kernels */
+    MOST_K_BLOCKS = 4, /* that the parts of a sum may need at once */
+    WANTED_SUM_K = 512 /* elements of k of a sum that are made at once, if it can be cut there */
 };
 
 static struct {
@@ -64,10 +63,14 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* Half of the second cache holds the left operand's block: the rest is for what streams past. */
+static size_t most(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Elements of half of the second cache: the rest is for what streams past. */
 static size_t half_of_second_cache(void) {
     const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
-    return (bytes > 0 ? (size_t)bytes : SECOND_CACHE) / 2 / sizeof(real);
+    return bytes > 0 ? (size_t)bytes / 2 / sizeof(real) : 0;
 }
 
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
@@ -87,11 +90,10 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
     blocks.left_size = left / blocks.left_width * blocks.left_stride * blocks.k_block;
     blocks.right_size = (MOST_RIGHT / blocks.right_width + 1) * blocks.right_stride * blocks.k_block;
     if (blocks.own) {
-        blocks.left_size = half_of_second_cache();
+        blocks.left_size = most(blocks.left_size, half_of_second_cache());
         blocks.right_size = HEEDI_PACKED_AT_ONCE * blocks.right_stride * most_k;
     }
-    if (blocks.left_size < blocks.left_stride * most_k)
-        blocks.left_size = blocks.left_stride * most_k;
+    blocks.left_size = most(blocks.left_size, blocks.left_stride * most_k);
     blocks.left_size = round_up(blocks.left_size, LINE);
     blocks.right_size = round_up(blocks.right_size, LINE);
     blocks.n_threads = n_threads;
@@ -155,17 +157,19 @@ static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_ti
                     .at_once = n_runs * n_lines / n_tiles + 1};
 }
 
-static heedi_ahead ask_for(coming *c) {
+/* What the next tile asks for. */
+static void ask_for(heedi_ahead *ahead, coming *c) {
+    ahead->n = 0;
     if (c->run == c->n_runs)
-        return (heedi_ahead){c->at, 0, 0};
-    const heedi_ahead ahead = {c->at + c->run * c->run_step + c->line * c->line_step, c->line_step,
-                               least(c->at_once, c->n_lines - c->line)};
-    c->line += ahead.n;
+        return;
+    ahead->at = c->at + c->run * c->run_step + c->line * c->line_step;
+    ahead->step = c->line_step;
+    ahead->n = least(c->at_once, c->n_lines - c->line);
+    c->line += ahead->n;
     if (c->line == c->n_lines) {
         c->line = 0;
         c->run++;
     }
-    return ahead;
 }
 
 /* --- tiles ------------------------------------------------------------------------------------------------------- */
@@ -187,34 +191,35 @@ HEED_MULTIVERSION static void add_tile(tile to, tile from, size_t rows, size_t c
             to.at[s * to_strip + i] += from.at[s * from_strip + i];
 }
 
-static void multiply_by_blis(tile c, size_t rows, size_t columns, size_t k, real alpha, const real *l, heedi_strips r,
-                             bool add) {
+/* Operands go by pointer from here on: a structure that is written by halves and read whole waits for the store. */
+static void multiply_by_blis(const tile *c, size_t rows, size_t columns, size_t k, real alpha, const real *l,
+                             const real *r, bool add) {
     auxinfo_t next = {0};
     real beta = add ? 1 : 0;
     bli_auxinfo_set_next_a((real *)(l + k * blocks.left_stride), &next);
-    bli_auxinfo_set_next_b((real *)r.at, &next);
+    bli_auxinfo_set_next_b((real *)r, &next);
     /* BLIS reads its operands through pointers to non-const and leaves them alone. */
-    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, (real *)l, (real *)r.at, &beta, c.at, (inc_t)c.left,
-                  (inc_t)c.right, &next, blocks.context);
+    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, (real *)l, (real *)r, &beta, c->at, (inc_t)c->left,
+                  (inc_t)c->right, &next, blocks.context);
 }
 
 /* A tile at an edge is made beside C, with what the panels' zeros give, and its part of C taken from it. */
-static void multiply_tile(tile c, size_t rows, size_t columns, size_t k, real alpha, const real *l, heedi_strips r,
-                          bool add, heedi_ahead ahead) {
+static void multiply_tile(const tile *c, size_t rows, size_t columns, size_t k, real alpha, const real *l,
+                          const heedi_strips *r, bool add, const heedi_ahead *ahead) {
     if (!blocks.own) {
-        multiply_by_blis(c, rows, columns, k, alpha, l, r, add);
+        multiply_by_blis(c, rows, columns, k, alpha, l, r->at, add);
         return;
     }
     if (rows == HEEDI_TILE_LEFT && columns == HEEDI_TILE_RIGHT) {
-        heedi_tile(c.at, c.right, k, alpha, l, r, add, ahead);
+        heedi_tile(c->at, c->right, k, alpha, l, r, add, ahead);
         return;
     }
     real whole[HEEDI_TILE_RIGHT * HEEDI_TILE_LEFT] __attribute__((aligned(HEED_ALIGNMENT)));
     for (size_t j = 0; add && j < columns; j++)
-        memcpy(whole + j * HEEDI_TILE_LEFT, c.at + j * c.right, rows * sizeof *whole);
+        memcpy(whole + j * HEEDI_TILE_LEFT, c->at + j * c->right, rows * sizeof *whole);
     heedi_tile(whole, HEEDI_TILE_LEFT, k, alpha, l, r, add, ahead);
     for (size_t j = 0; j < columns; j++)
-        memcpy(c.at + j * c.right, whole + j * HEEDI_TILE_LEFT, rows * sizeof *whole);
+        memcpy(c->at + j * c->right, whole + j * HEEDI_TILE_LEFT, rows * sizeof *whole);
 }
 
 /* What is multiplied at a time: strips [left, left + n_left) and [right, right + n_right) of the operands, elements
@@ -225,33 +230,35 @@ typedef struct block {
 } block;
 
 /* C's lines for a tile that joins them only at the end. */
-static void ask_for_tile(tile c, size_t rows, size_t columns) {
+static void ask_for_tile(const tile *c, size_t rows, size_t columns) {
     const size_t n_strips = blocks.likes_rows ? rows : columns, length = blocks.likes_rows ? columns : rows;
     for (size_t s = 0; s < n_strips; s++)
         for (size_t i = 0; i < length; i += LINE)
-            __builtin_prefetch(c.at + s * (blocks.likes_rows ? c.left : c.right) + i, 1);
+            __builtin_prefetch(c->at + s * (blocks.likes_rows ? c->left : c->right) + i, 1);
 }
 
 /* The stack of heed_gemm_sum for one tile, its bottom C itself, which holds the sum of the parts before. A product that
  * is added at once goes straight on to what it is added to: the kernel completes it in registers first, so the bits
  * are the same. */
-static void sum_tile(const loops *p, const block *b, tile c, size_t rows, size_t columns, const real *l,
-                     heedi_strips r) {
+static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns, const real *l,
+                     heedi_strips r, coming *soon) {
     real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
-    tile stack[MOST_LEVELS + 1] = {c};
+    tile stack[MOST_LEVELS + 1] = {*c};
     for (size_t level = 0; level < MOST_LEVELS; level++)
         stack[level + 1] = (tile){&memory[level * MOST_TILE], blocks.likes_rows ? blocks.right_width : 1,
                                   blocks.likes_rows ? 1 : blocks.left_width};
     size_t height = b->first_part > 0;
+    heedi_ahead ahead;
     if (height > 0)
         ask_for_tile(c, rows, columns);
     for (size_t i = b->first_part; i < b->end_part; i++) {
         const bool joins = p->parts[i].n_additions > 0 && p->parts[i].k <= blocks.k_block;
         for (size_t q = 0; q < p->parts[i].k; q += blocks.k_block) {
             const size_t k = least(p->parts[i].k - q, blocks.k_block);
-            multiply_by_blis(stack[height - joins], rows, columns, k, 1, l, r, joins || q > 0);
+            ask_for(&ahead, soon);
+            multiply_tile(&stack[height - joins], rows, columns, k, 1, l, &r, joins || q > 0, &ahead);
             l += k * blocks.left_stride;
-            r = strips_from(r, 0, k);
+            r.at += k * r.k_step;
         }
         height += !joins;
         for (size_t j = joins; j < p->parts[i].n_additions; j++, height--)
@@ -271,18 +278,12 @@ static size_t tiles(size_t n, size_t width) {
     return (n + width - 1) / width;
 }
 
-/* Can strip j's panel be read as it lies? A sum's cannot: its short products are sooner done by BLIS's micro-kernel,
- * which starts and ends 20 ns faster than our tile. */
-static bool in_place(const loops *p, const block *b, size_t j) {
-    return !p->parts && p->r.k_step == 1 && b->n_right - j >= blocks.right_width;
-}
-
 /* Makes panels ready from strip j of the block on; n_panels gets how many. */
 static heedi_strips ready_panels(const loops *p, const block *b, size_t j, size_t *n_panels) {
     const heedi_strips strips = strips_from(p->r, b->right + j, b->q);
     *n_panels = 1;
-    if (in_place(p, b, j))
-        return strips;
+    if (p->r.k_step == 1 && b->n_right - j >= blocks.right_width)
+        return strips; /* as they lie */
     if (p->r.step == 1 && b->n_right - j >= HEEDI_PACKED_AT_ONCE * HEEDI_TILE_RIGHT) {
         *n_panels = HEEDI_PACKED_AT_ONCE;
         heedi_pack_twelves(b->right_packed, strips, b->k);
@@ -293,16 +294,22 @@ static heedi_strips ready_panels(const loops *p, const block *b, size_t j, size_
 }
 
 /* A column of tiles. */
-static void multiply_panel(const loops *p, const block *b, heedi_strips r, size_t j, coming *soon) {
+static void multiply_panel(const loops *p, const block *b, const heedi_strips *r, size_t j, coming *soon) {
     const size_t columns = least(b->n_right - j, blocks.right_width);
+    const bool add = b->q > 0 || p->beta != 0;
+    const real *l = b->left_packed;
+    heedi_ahead ahead;
+    tile c = {p->c + b->left * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
     for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
-        const real *l = b->left_packed + i / blocks.left_width * blocks.left_stride * b->k;
         const size_t rows = least(b->n_left - i, blocks.left_width);
-        const tile c = {p->c + (b->left + i) * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
-        if (p->parts)
-            sum_tile(p, b, c, rows, columns, l, r);
-        else
-            multiply_tile(c, rows, columns, b->k, p->alpha, l, r, b->q > 0 || p->beta != 0, ask_for(soon));
+        if (p->parts) {
+            sum_tile(p, b, &c, rows, columns, l, *r, soon);
+        } else {
+            ask_for(&ahead, soon);
+            multiply_tile(&c, rows, columns, b->k, p->alpha, l, r, add, &ahead);
+        }
+        l += blocks.left_stride * b->k;
+        c.at += blocks.left_width * p->c_left;
     }
 }
 
@@ -311,13 +318,15 @@ static void multiply_packed(const loops *p, const block *b) {
     coming nothing = {0};
     for (size_t j = 0; j < b->n_right; j += blocks.right_width) {
         const real *panel = b->right_packed + j / blocks.right_width * blocks.right_stride * b->k;
-        multiply_panel(p, b, (heedi_strips){panel, 1, blocks.right_stride}, j, &nothing);
+        const heedi_strips r = {panel, 1, blocks.right_stride};
+        multiply_panel(p, b, &r, j, &nothing);
     }
 }
 
 /* Where it is not. Meanwhile asks for the next of its panels. */
 static void multiply_unpacked(const loops *p, const block *b) {
-    const size_t width = blocks.right_width, n_tiles = tiles(b->n_left, blocks.left_width);
+    const size_t width = blocks.right_width, n_parts = p->parts ? b->end_part - b->first_part : 1;
+    const size_t n_tiles = n_parts * tiles(b->n_left, blocks.left_width);
     size_t n_panels;
     for (size_t j = 0; j < b->n_right;) {
         heedi_strips r = ready_panels(p, b, j, &n_panels);
@@ -325,7 +334,7 @@ static void multiply_unpacked(const loops *p, const block *b) {
                      n_next = least(b->n_right - next, n_panels * width);
         coming soon = coming_strips(strips_from(p->r, b->right + next, b->q), n_next, b->k, n_tiles * n_panels);
         for (; j < next; j += width) {
-            multiply_panel(p, b, r, j, &soon);
+            multiply_panel(p, b, &r, j, &soon);
             r.at += blocks.right_stride * b->k; /* of panels made ready together */
         }
     }
@@ -357,7 +366,7 @@ static bool next_block(const loops *p, block *b) {
 
 /* Strips of one packed block out of n: equal shares, in whole tiles. */
 static size_t share(size_t n, size_t width, size_t stride, size_t size, size_t k) {
-    const size_t most = size / (stride * k), n_tiles = tiles(n, width), n_blocks = tiles(n_tiles, most);
+    const size_t n_tiles = tiles(n, width), n_blocks = tiles(n_tiles, size / (stride * k));
     return tiles(n_tiles, n_blocks) * width;
 }
 

@@ -103,12 +103,12 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, size_t k, real alpha, cons
     }
 }
 
-HEEDI_AVX512 void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, heedi_strips right,
-                             bool add, heedi_ahead ahead) {
-    if (right.k_step == 1)
-        tile(c, c_step, k, alpha, left, right.at, right.step, 1, add, ahead);
+HEEDI_AVX512 void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, const heedi_strips *right,
+                             bool add, const heedi_ahead *ahead) {
+    if (right->k_step == 1)
+        tile(c, c_step, k, alpha, left, right->at, right->step, 1, add, *ahead);
     else
-        tile(c, c_step, k, alpha, left, right.at, 1, right.k_step, add, ahead);
+        tile(c, c_step, k, alpha, left, right->at, 1, right->k_step, add, *ahead);
 }
 
 bool heedi_tile_usable(void) {
@@ -121,8 +121,8 @@ bool heedi_tile_usable(void) {
     return false;
 }
 
-void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, heedi_strips right, bool add,
-                heedi_ahead ahead) {
+void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, const heedi_strips *right, bool add,
+                const heedi_ahead *ahead) {
     (void)c, (void)c_step, (void)k, (void)alpha, (void)left, (void)right, (void)add, (void)ahead;
     heed_bug(__FILE__, __LINE__, "this processor has no registers for the tile");
 }

@@ -25,7 +25,7 @@ bool heedi_tile_usable(void);
 /* c[j * c_step + i] = alpha * sum over p < k of left[p * 32 + i] * right(j, p), i < 32, j < 12, plus what it was where
  * `add`; one chain of fused multiply-adds in the order of p. left is aligned to a cache line. Asks meanwhile for as
  * much of what comes as k leaves time for. */
-void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, heedi_strips right, bool add,
-                heedi_ahead ahead);
+void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, const heedi_strips *right, bool add,
+                const heedi_ahead *ahead);
 
 #endif
