@@ -12,6 +12,7 @@
 #include "engine/gemm_blocks.h"
 
 #include <omp.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -397,17 +398,22 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
     }
 }
 
-/* Threads form a grid over C that packs least: every thread packs its own strips of both operands. */
+/* Threads form a grid over C that takes the least time: in clocks for each element of k a tile's multiply-adds, two
+ * vectors at once, and one for each strip that a thread packs for itself. */
 static size_t choose_grid(const loops *p, size_t n_threads) {
-    size_t best = 1;
-    double least_packed = 0;
+    const bool in_place = blocks.own && p->r.k_step == 1;
+    const size_t clocks_of_tile = blocks.left_width * blocks.right_width / (2 * LINE);
+    size_t best = 1, least_clocks = SIZE_MAX;
     for (size_t rows = 1; rows <= n_threads; rows++) {
+        const size_t columns = n_threads / rows;
         if (n_threads % rows != 0)
             continue;
-        const double packed = (double)p->left / (double)rows + (double)p->right / (double)(n_threads / rows);
-        if (rows == 1 || packed < least_packed) {
+        const size_t clocks = tiles(tiles(p->left, blocks.left_width), rows) *
+                                  tiles(tiles(p->right, blocks.right_width), columns) * clocks_of_tile +
+                              p->left / rows + (in_place ? 0 : p->right / columns);
+        if (clocks < least_clocks) {
             best = rows;
-            least_packed = packed;
+            least_clocks = clocks;
         }
     }
     return best;
