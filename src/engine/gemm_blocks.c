@@ -138,38 +138,31 @@ static heedi_strips strips_from(heedi_strips strips, size_t strip, size_t k) {
 
 /* --- what comes next --------------------------------------------------------------------------------------------- */
 
-/* Memory that is to be read in some of the next tiles, in runs of cache lines. */
+/* Strips that lie in place and are to be read by the next tiles but a few, line by line. */
 typedef struct coming {
-    const real *at;
-    size_t n_runs, run_step, n_lines, line_step; /* steps in elements */
-    size_t run, line;
+    heedi_strips strips;
+    size_t n, n_lines; /* strips, and lines of each */
+    size_t strip, line;
     size_t at_once; /* lines that one tile should ask for */
 } coming;
 
-/* n strips, while n_tiles tiles are made: every strip where k runs along memory, else every column of lines. */
 static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
-    const bool along = strips.k_step == 1;
-    const size_t n_lines = along ? k / LINE : k, n_runs = n_lines == 0 ? 0 : along ? n : n / LINE;
-    return (coming){.at = strips.at,
-                    .n_runs = n_runs,
-                    .run_step = along ? strips.step : LINE,
-                    .n_lines = n_lines,
-                    .line_step = along ? LINE : strips.k_step,
-                    .at_once = n_runs * n_lines / n_tiles + 1};
+    const size_t n_lines = k / LINE;
+    return (coming){
+        .strips = strips, .n = n_lines > 0 ? n : 0, .n_lines = n_lines, .at_once = n * n_lines / n_tiles + 1};
 }
 
 /* What the next tile asks for. */
 static void ask_for(heedi_ahead *ahead, coming *c) {
     ahead->n = 0;
-    if (c->run == c->n_runs)
+    if (c->strip == c->n)
         return;
-    ahead->at = c->at + c->run * c->run_step + c->line * c->line_step;
-    ahead->step = c->line_step;
+    ahead->at = c->strips.at + c->strip * c->strips.step + c->line * LINE;
     ahead->n = least(c->at_once, c->n_lines - c->line);
     c->line += ahead->n;
     if (c->line == c->n_lines) {
         c->line = 0;
-        c->run++;
+        c->strip++;
     }
 }
 
@@ -324,16 +317,18 @@ static void multiply_packed(const loops *p, const block *b) {
     }
 }
 
-/* Where it is not. Meanwhile asks for the next of its panels. */
+/* Where it is not. While strips that lie in place are multiplied, the next ones are asked for. */
 static void multiply_unpacked(const loops *p, const block *b) {
     const size_t width = blocks.right_width, n_parts = p->parts ? b->end_part - b->first_part : 1;
     const size_t n_tiles = n_parts * tiles(b->n_left, blocks.left_width);
     size_t n_panels;
     for (size_t j = 0; j < b->n_right;) {
         heedi_strips r = ready_panels(p, b, j, &n_panels);
-        const size_t next = least(j + n_panels * width, b->n_right),
-                     n_next = least(b->n_right - next, n_panels * width);
-        coming soon = coming_strips(strips_from(p->r, b->right + next, b->q), n_next, b->k, n_tiles * n_panels);
+        const size_t next = least(j + n_panels * width, b->n_right);
+        coming soon = {0};
+        if (p->r.k_step == 1)
+            soon =
+                coming_strips(strips_from(p->r, b->right + next, b->q), least(b->n_right - next, width), b->k, n_tiles);
         for (; j < next; j += width) {
             multiply_panel(p, b, &r, j, &soon);
             r.at += blocks.right_stride * b->k; /* of panels made ready together */

@@ -30,7 +30,7 @@ HEEDI_AVX512_INLINE void multiply_add(sums *sum, const real *left, const real *c
 /* The next of the lines; none, once there are no more, costs as much as one that is there already. */
 HEEDI_AVX512_INLINE void ask_for(heedi_ahead *ahead) {
     _mm_prefetch((const char *)ahead->at, _MM_HINT_T1);
-    ahead->at += ahead->n > 0 ? ahead->step : 0;
+    ahead->at += ahead->n > 0 ? LINE : 0;
     ahead->n -= ahead->n > 0;
 }
 

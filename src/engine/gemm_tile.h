@@ -13,10 +13,10 @@
 #define HEEDI_TILE_LEFT 32 /* of C's elements that lie side by side */
 #define HEEDI_TILE_RIGHT 12
 
-/* Memory that will be read soon: n cache lines, `step` elements apart. */
+/* Memory that will be read soon: n cache lines. */
 typedef struct heedi_ahead {
     const real *at;
-    size_t step, n;
+    size_t n;
 } heedi_ahead;
 
 /* Can this processor, and this build, run it? */
