@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) void copy_panel(real *out, size_t s
                                                              size_t k, const size_t width) {
     for (size_t p = 0; p < k; p++) {
         for (size_t w = 0; w < width; w += LINE)
-            __builtin_prefetch(x + (p + 4 * AHEAD) * k_step + w);
+            __builtin_prefetch(x + (p + 8 * AHEAD) * k_step + w);
 #pragma omp simd
         for (size_t w = 0; w < width; w++)
             out[p * stride + w] = x[p * k_step + w];
