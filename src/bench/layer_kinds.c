@@ -205,6 +205,14 @@ static void weight_leaf(void *context, real *const *d, size_t first_row, size_t 
     heed_linear_backward_weight(d[0], NULL, w->x + first_row * in, w->d_y + first_row * out, n_rows, in, out);
 }
 
+static bool weight_branch(void *context, real *d, size_t first_row, const heed_gemm_part *parts, size_t n_parts,
+                          size_t grain) {
+    const heedi_workbench *w = context;
+    const size_t in = w->tensor->dims[1], out = w->tensor->dims[0];
+    (void)grain;
+    return heed_linear_backward_weight_sum(d, w->x + first_row * in, w->d_y + first_row * out, parts, n_parts, in, out);
+}
+
 static void linear_backward_weight(heedi_workbench *w) {
     FOR_TENSORS(w, t, is_linear(t)) {
         const size_t tensor = (size_t)(t - w->params->tensors);
@@ -212,7 +220,7 @@ static void linear_backward_weight(heedi_workbench *w) {
         w->tensor = t;
         w->d_y = last(w, rows->n_rows * t->dims[0]);
         w->x = next(w, rows->n_rows * t->dims[1]);
-        heed_gradient_sum(w->gradient, rows, &tensor, 1, weight_leaf, w);
+        heed_gradient_sum_matrix(w->gradient, rows, tensor, weight_leaf, weight_branch, w);
     }
 }
 
