@@ -14,12 +14,20 @@
 /* ---- clocks ---------------------------------------------------------------------------------------------------------
  */
 
+/* Numbers of an ordinary size. Some kinds would make them smaller from run to run, until the processor takes a hundred
+ * times as long for each, as some do for numbers below 1e-38. */
+static void fill_pool(heedi_workbench *w) {
+    for (size_t i = 0; i < w->pool_size; i++)
+        w->pool[i] = (real)0.1 * (real)(i % 11) - (real)0.5;
+}
+
 /* Mean seconds of a run of `kind`, on the slowest rank: where ranks share a core, what a run waits for its turn counts.
  */
 static heed_status clock_kind(heed_comm *comm, heedi_workbench *w, heedi_kind *kind, double *seconds,
                               heed_error *error) {
     enum { MOST = 15 };
     size_t n = 0;
+    fill_pool(w);
     kind(w);
     heed_status status = heed_comm_barrier(comm, error);
     const double start = heed_seconds();
@@ -93,8 +101,6 @@ static heed_status place(heedi_workbench *w, const heedi_sizes *sizes, size_t n_
     w->logits = heed_arena_take(&w->arena, sizes_of[3] * sizeof(real));
     for (size_t i = 0; i < sizes_of[0]; i++)
         w->weights[i] = (real)0.01 * (real)(i % 7);
-    for (size_t i = 0; i < w->pool_size; i++)
-        w->pool[i] = (real)0.1 * (real)(i % 11) - (real)0.5;
     if (lay_rows(&w->target, n_sequences, grain, sizes->rows, least_vocab, error) != HEED_OK ||
         (w->n_encoder > 0 &&
          lay_rows(&w->source, n_sequences, grain, sizes->source_rows, least_vocab, error) != HEED_OK))
