@@ -49,6 +49,9 @@ def torch_kernel(shape, cores):
         try:
             speed[number] = run_torch(shape, 1, cores, {"BLIS_ARCH_TYPE": number} if number else {})
         except subprocess.CalledProcessError as error:
+            if b"No module named 'torch'" in error.stderr:
+                raise SystemExit(f"{sys.executable} has no torch: run this with the python3 that has it "
+                                 "(on Debian /usr/bin/python3, package python3-torch), or --without-torch") from error
             if number is None:  # else a kernel that this processor cannot run
                 raise SystemExit(f"PyTorch does not run:\n{error.stderr.decode()}") from error
     best = max(speed, key=speed.get)

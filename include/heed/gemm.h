@@ -1,7 +1,7 @@
 /* The one door to BLIS: matrix products in row-major terms, checked before BLIS sees them (it ends the process on bad
  * arguments), with the same bits for any number of threads, rows, or calling context. BLIS's micro-kernels run under
- * loops and packing of our own; where a BLIS does not offer them, under its own loops with the small-matrix path
- * switched off, whose bits depend on both.
+ * loops and packing of our own, in place of its AVX-512 one a tile of ours with the same bits; where a BLIS does not
+ * offer them, under its own loops with the small-matrix path switched off, whose bits depend on both.
  *
  * BLIS 0.9 reads the processor's brand string and falls back to slow kernels on processors and virtual machines that it
  * does not know (1.5 to 5 times slower). heed looks at the CPU's features instead and names the kernel to BLIS before
@@ -50,8 +50,9 @@ typedef struct heed_gemm_part {
  * of them) in the order of a stack: each product is put on it, then n_additions times the two on top become their sum;
  * at the end one is left. Overwrites C. The bits are those of making the products by heed_gemm and adding them, the
  * time is that of one product, since sums are made in the nearest cache, tile by tile. Returns false, and has done
- * nothing, where it cannot: a part is empty, there are more than HEED_GEMM_MOST_PARTS, all of k is longer than the
- * kernel's block of it, or BLIS does not offer its micro-kernels. Otherwise as heed_gemm. */
+ * nothing, where it cannot: a part is empty, there are more than HEED_GEMM_MOST_PARTS, parts that must wait for each
+ * other are together longer than four of the kernel's blocks of k, more than eight sums
+ * wait at once, or BLIS does not offer its micro-kernels. Otherwise as heed_gemm. */
 #define HEED_GEMM_MOST_PARTS 64
 bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_parts, const real *a, size_t stride_a,
                    const real *b, size_t stride_b, real *c, size_t stride_c);

@@ -1,7 +1,7 @@
 /* AVX-512 by its instructions' names, for the few kernels that compilers make slow: gcc 12 breaks a tile that should
  * stay in registers, loads a number once for each of its uses, and does not find products of 32-bit lanes. Each such
- * kernel stands beside a plain one with the same bits, and heedi_has_avx512 chooses. Elsewhere than on x86-64
- * HEEDI_AVX512 is not defined. */
+ * kernel stands beside another with the same bits, a plain one or BLIS's, and heedi_has_avx512 chooses. HEEDI_AVX512 is
+ * not defined where the build is for other processors. */
 #ifndef HEEDI_AVX512_H
 #define HEEDI_AVX512_H
 

@@ -117,7 +117,7 @@ static void look_backward(heedi_workbench *w, const looking *look, const heed_at
     const real *d_output = last(w, rows * w->width);
     real *queries = next(w, look->query_stride * rows * w->width), *keys = keys_of(w, look, queries);
     /* Gradients have one place for all layers, as in training. */
-    real *d_queries = w->pool, *d_behind = d_queries + look->query_stride * rows * w->width;
+    real *d_queries = w->d_heads, *d_behind = d_queries + look->query_stride * rows * w->width;
     real *d_keys = look->queries == look->keys ? d_queries + w->width : d_behind;
     real *log_sum = next(w, rows * attention->heads);
     const real *output = next(w, rows * w->width);

@@ -89,9 +89,9 @@ static heed_status place(heedi_workbench *w, const heedi_sizes *sizes, size_t n_
     w->pool_size = heed_bytes(n_rows, 2 * widest + 4 * w->width) * (w->n_encoder + w->n_decoder) + 4 * widest * n_rows;
     /* embeddings read both tables from the start of the weights */
     const size_t sizes_of[] = {larger(w->params->n_elements, (size_t)w->config->model.time * w->width), w->pool_size,
-                               scratch, heed_bytes(loss_rows, w->vocab)};
+                               scratch, heed_bytes(loss_rows, w->vocab), heed_bytes(n_rows, 3 * w->width)};
     size_t bytes = 0;
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof sizes_of / sizeof *sizes_of; i++)
         bytes += heed_aligned(heed_bytes(sizes_of[i], sizeof(real)));
     if (heed_arena_init(&w->arena, bytes, "layers to measure", error) != HEED_OK)
         return error->status;
@@ -99,6 +99,7 @@ static heed_status place(heedi_workbench *w, const heedi_sizes *sizes, size_t n_
     w->pool = heed_arena_take(&w->arena, sizes_of[1] * sizeof(real));
     w->scratch = heed_arena_take(&w->arena, sizes_of[2] * sizeof(real));
     w->logits = heed_arena_take(&w->arena, sizes_of[3] * sizeof(real));
+    w->d_heads = heed_arena_take(&w->arena, sizes_of[4] * sizeof(real));
     for (size_t i = 0; i < sizes_of[0]; i++)
         w->weights[i] = (real)0.01 * (real)(i % 7);
     if (lay_rows(&w->target, n_sequences, grain, sizes->rows, least_vocab, error) != HEED_OK ||

@@ -22,7 +22,7 @@ typedef struct heedi_workbench {
     heedi_rows_of_all target, source;                  /* source: of an encoder-decoder */
     heed_gradient *gradient;
     heed_arena arena;
-    real *weights, *pool, *scratch, *logits;
+    real *weights, *pool, *scratch, *logits, *d_heads; /* d_heads: of queries, keys and values */
     size_t pool_size, at;
     size_t block_first, classified;
     const heed_tensor *tensor;

@@ -27,7 +27,7 @@ static const double flops_per_thread = 1 << 18;
 
 static struct {
     bool open;
-    bool blocks; /* products take our loops around BLIS's micro-kernel */
+    bool blocks; /* products take our loops around BLIS's micro-kernel or our tile */
     int n_threads;
     _Atomic uint64_t flops;
 } gemm;

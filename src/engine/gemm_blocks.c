@@ -70,8 +70,12 @@ static size_t most(size_t a, size_t b) {
 
 /* Elements of half of the second cache: the rest is for what streams past. */
 static size_t half_of_second_cache(void) {
+#ifdef _SC_LEVEL2_CACHE_SIZE
     const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
     return bytes > 0 ? (size_t)bytes / 2 / sizeof(real) : 0;
+#else
+    return 0; /* not everybody's C library knows */
+#endif
 }
 
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
@@ -85,7 +89,8 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
     blocks.right_stride = (size_t)bli_cntx_get_blksz_max_dt(NUMBER, BLIS_NR, context);
     blocks.k_block = (size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_KC, context);
     blocks.own = heedi_tile_usable() && bli_arch_query_id() == BLIS_ARCH_SKX && !blocks.likes_rows &&
-                 blocks.left_stride == HEEDI_TILE_LEFT && blocks.right_stride == HEEDI_TILE_RIGHT;
+                 blocks.left_width == HEEDI_TILE_LEFT && blocks.left_stride == HEEDI_TILE_LEFT &&
+                 blocks.right_width == HEEDI_TILE_RIGHT && blocks.right_stride == HEEDI_TILE_RIGHT;
     const size_t most_k = MOST_K_BLOCKS * blocks.k_block;
     const size_t left = round_up((size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_MC, context), blocks.left_width);
     blocks.left_size = left / blocks.left_width * blocks.left_stride * blocks.k_block;
@@ -394,10 +399,10 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
 }
 
 /* Threads form a grid over C that takes the least time: in clocks for each element of k a tile's multiply-adds, two
- * vectors at once, and one for each strip that a thread packs for itself. */
+ * vectors of 16 at once, and one for each strip that a thread packs for itself. */
 static size_t choose_grid(const loops *p, size_t n_threads) {
     const bool in_place = blocks.own && p->r.k_step == 1;
-    const size_t clocks_of_tile = blocks.left_width * blocks.right_width / (2 * LINE);
+    const size_t clocks_of_tile = most(1, blocks.left_width * blocks.right_width / (2 * LINE));
     size_t best = 1, least_clocks = SIZE_MAX;
     for (size_t rows = 1; rows <= n_threads; rows++) {
         const size_t columns = n_threads / rows;
@@ -426,6 +431,12 @@ bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
         p.k += parts[i].k;
     if (n_parts > HEED_GEMM_MOST_PARTS || blocks.left_width * blocks.right_width > MOST_TILE)
         return false;
+    size_t height = 0;
+    for (size_t i = 0; i < n_parts; i++) {
+        if (height > MOST_LEVELS)
+            return false;
+        height += 1 - parts[i].n_additions;
+    }
     while (next_block(&p, &b))
         if (b.k > MOST_K_BLOCKS * blocks.k_block)
             return false;

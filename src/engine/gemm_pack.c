@@ -4,7 +4,11 @@
 
 #include "heed/multiversion.h"
 
-enum { LINE = 16, AHEAD = 8, TWELVE = 12 }; /* elements of a cache line; lines asked for ahead of their turn */
+enum {
+    LINE = 16,
+    AHEAD = 8,
+    TWELVE = HEEDI_PACKED_WIDTH
+}; /* elements of a cache line; lines asked for ahead of their turn */
 
 /* Four by four: out[i * stride + j] = x[j * row + i]. */
 static inline __attribute__((always_inline)) void transpose_4(real *out, size_t stride, const real *x, size_t row) {

@@ -11,7 +11,7 @@
 #include "heed/real.h"
 
 #define HEEDI_TILE_LEFT 32 /* of C's elements that lie side by side */
-#define HEEDI_TILE_RIGHT 12
+#define HEEDI_TILE_RIGHT HEEDI_PACKED_WIDTH
 
 /* Memory that will be read soon: n cache lines. */
 typedef struct heedi_ahead {

@@ -1,6 +1,7 @@
 /* The loops over j carry `omp simd`, without which gcc 12 breaks the arrays of sums into single numbers instead of
- * whole registers. Blocks of 4 x 16 fit the 16 registers of AVX2. The 32 of AVX-512 hold blocks of 8 x 32, or of 24 x
- * 16 where there are but 16 columns: with 16 sums and more, products that wait for nothing but their turn. */
+ * whole registers. Blocks of 4 x 16 fit the 16 registers of AVX2. In single precision the 32 of AVX-512 hold blocks of
+ * 8 x 32, or of 24 x 16 where there are but 16 columns: with 16 sums and more, products that wait for nothing but their
+ * turn. */
 #include "nn/attention_product.h"
 
 #include "base/avx512.h"

@@ -15,8 +15,8 @@
 
 /* C = A B, or C += A B when add is true: c_ij = fma(a_ik, b_kj, ...) over k in ascending order, from 0 or from c_ij.
  * That order alone decides the bits; how the products are grouped into registers does not. Shapes: A (m, k), element
- * (i, k) at a[i * a_row + k * a_column], one of the
- * steps 1; B (k, n); C (m, n); m a multiple of HEEDI_PRODUCT_ROWS, n of HEEDI_LANES. */
+ * (i, k) at a[i * a_row + k * a_column], one of the steps 1; B (k, n); C (m, n); m a multiple of HEEDI_PRODUCT_ROWS, n
+ * of HEEDI_LANES. */
 typedef struct heedi_matrix {
     const real *at;
     size_t row, column; /* elements from one to the next */

@@ -229,7 +229,7 @@ static void bits_are_the_same_in_parallel_regions(void **state) {
 /* The shapes, and one large enough that every thread gets a share. */
 static void bits_do_not_depend_on_threads(void **state) {
     (void)state;
-    static const size_t large[3] = {700, 333, 450};
+    static const size_t large[3] = {150, 1500, 450};
     enum { N = 4 * (N_SHAPES + 1) };
     real *one[N] = {NULL};
     for (int threads = 1; threads <= 3; threads++) {
@@ -315,8 +315,10 @@ static void sums_have_the_bits_of_products_that_are_added(void **state) {
     assert_int_equal(can, sum_has_the_bits_of_products_that_are_added(100, 61, (size_t[]){500, 390, 7}, 3));
     assert_int_equal(can, sum_has_the_bits_of_products_that_are_added(
                               70, 65, (size_t[]){256, 256, 256, 256, 100, 100, 100, 100}, 8));
+    assert_int_equal(can, sum_has_the_bits_of_products_that_are_added(60, 1100, (size_t[]){256, 256, 100}, 3));
     assert_int_equal(can, sum_has_the_bits_of_products_that_are_added(300, 50, (size_t[]){130, 130, 130, 130}, 4));
-    assert_false(sum_has_the_bits_of_products_that_are_added(3, 5, (size_t[]){9, 9, 9, 9, 2000, 2000, 2000, 2000}, 8));
+    assert_false(
+        sum_has_the_bits_of_products_that_are_added(3, 5, (size_t[]){9, 9, 9, 9, 20000, 20000, 20000, 20000}, 8));
     heed_gemm_part empty[2] = {{3, 0}, {0, 1}};
     real x[3] = {1, 2, 3}, y = 5;
     assert_false(heed_gemm_sum(1, 1, empty, 2, x, 1, x, 1, &y, 1));
