@@ -154,7 +154,7 @@ typedef struct coming {
 static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
     const size_t n_lines = k / LINE;
     return (coming){
-        .strips = strips, .n = n_lines > 0 ? n : 0, .n_lines = n_lines, .at_once = n * n_lines / n_tiles + 1};
+        .strips = strips, .n = n_lines > 0 ? n : 0, .n_lines = n_lines, .at_once = n * n_lines / most(1, n_tiles) + 1};
 }
 
 /* What the next tile asks for. */
@@ -274,6 +274,7 @@ static void pack_right(const loops *p, const block *b, size_t j, size_t n) {
 }
 
 static size_t tiles(size_t n, size_t width) {
+    HEED_CHECK(width > 0);
     return (n + width - 1) / width;
 }
 
@@ -367,7 +368,8 @@ static bool next_block(const loops *p, block *b) {
 
 /* Strips of one packed block out of n: equal shares, in whole tiles. */
 static size_t share(size_t n, size_t width, size_t stride, size_t size, size_t k) {
-    const size_t n_tiles = tiles(n, width), n_blocks = tiles(n_tiles, size / (stride * k));
+    const size_t n_tiles = tiles(n, width), at_once = most(1, size / (stride * k));
+    const size_t n_blocks = most(1, tiles(n_tiles, at_once));
     return tiles(n_tiles, n_blocks) * width;
 }
 
@@ -403,14 +405,14 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
 static size_t choose_grid(const loops *p, size_t n_threads) {
     const bool in_place = blocks.own && p->r.k_step == 1;
     const size_t clocks_of_tile = most(1, blocks.left_width * blocks.right_width / (2 * LINE));
+    const size_t n_left = tiles(p->left, blocks.left_width), n_right = tiles(p->right, blocks.right_width);
     size_t best = 1, least_clocks = SIZE_MAX;
     for (size_t rows = 1; rows <= n_threads; rows++) {
-        const size_t columns = n_threads / rows;
         if (n_threads % rows != 0)
             continue;
-        const size_t clocks = tiles(tiles(p->left, blocks.left_width), rows) *
-                                  tiles(tiles(p->right, blocks.right_width), columns) * clocks_of_tile +
-                              p->left / rows + (in_place ? 0 : p->right / columns);
+        const size_t columns = n_threads / rows;
+        const size_t clocks = tiles(n_left, rows) * tiles(n_right, columns) * clocks_of_tile + p->left / rows +
+                              (in_place ? 0 : p->right / columns);
         if (clocks < least_clocks) {
             best = rows;
             least_clocks = clocks;

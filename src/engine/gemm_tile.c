@@ -62,16 +62,18 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, size_t k, real alpha, cons
             _mm_prefetch((const char *)(left + (q + LEFT_AHEAD) * LEFT), _MM_HINT_T0);
             _mm_prefetch((const char *)(left + (q + LEFT_AHEAD) * LEFT + LINE), _MM_HINT_T0);
             multiply_add(&sum, left + q * LEFT, strips, step, k_step == 1 ? q : 0);
-            if (k_step != 1)
+            if (k_step != 1) {
 #pragma GCC unroll 4
                 for (size_t g = 0; g < RIGHT / GROUP; g++)
                     strips[g] += k_step;
+            }
         }
         left += STEP * LEFT;
-        if (k_step == 1)
+        if (k_step == 1) {
 #pragma GCC unroll 4
             for (size_t g = 0; g < RIGHT / GROUP; g++)
                 strips[g] += STEP;
+        }
 #pragma GCC unroll 4
         for (size_t g = 0; g < RIGHT / GROUP; g++)
             __asm__("" : "+r"(strips[g]));
@@ -84,12 +86,13 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, size_t k, real alpha, cons
         for (size_t g = 0; g < RIGHT / GROUP; g++)
             strips[g] += k_step;
     }
-    if (alpha != 1)
+    if (alpha != 1) {
 #pragma GCC unroll 12
         for (size_t j = 0; j < RIGHT; j++) {
             sum.at[j][0] = _mm512_mul_ps(_mm512_set1_ps(alpha), sum.at[j][0]);
             sum.at[j][1] = _mm512_mul_ps(_mm512_set1_ps(alpha), sum.at[j][1]);
         }
+    }
 #pragma GCC unroll 12
     for (size_t j = 0; j < RIGHT; j++) {
         real *out = c + j * c_step;
