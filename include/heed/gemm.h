@@ -51,8 +51,8 @@ typedef struct heed_gemm_part {
  * at the end one is left. Overwrites C. The bits are those of making the products by heed_gemm and adding them, the
  * time is that of one product, since sums are made in the nearest cache, tile by tile. Returns false, and has done
  * nothing, where it cannot: a part is empty, there are more than HEED_GEMM_MOST_PARTS, parts that must wait for each
- * other are together longer than four of the kernel's blocks of k, more than eight sums
- * wait at once, or BLIS does not offer its micro-kernels. Otherwise as heed_gemm. */
+ * other are together longer than four of the kernel's blocks of k, more than eight sums wait at once, or BLIS does not
+ * offer its micro-kernels. Otherwise as heed_gemm. */
 #define HEED_GEMM_MOST_PARTS 64
 bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_parts, const real *a, size_t stride_a,
                    const real *b, size_t stride_b, real *c, size_t stride_c);

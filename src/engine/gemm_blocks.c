@@ -240,22 +240,21 @@ static void ask_for_tile(const tile *c, size_t rows, size_t columns) {
  * is added at once goes straight on to what it is added to: the kernel completes it in registers first, so the bits
  * are the same. */
 static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns, const real *l,
-                     heedi_strips r, coming *soon) {
+                     heedi_strips r) {
+    const heedi_ahead nothing = {0}; /* a sum's strips are packed */
     real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
     tile stack[MOST_LEVELS + 1] = {*c};
     for (size_t level = 0; level < MOST_LEVELS; level++)
         stack[level + 1] = (tile){&memory[level * MOST_TILE], blocks.likes_rows ? blocks.right_width : 1,
                                   blocks.likes_rows ? 1 : blocks.left_width};
     size_t height = b->first_part > 0;
-    heedi_ahead ahead;
     if (height > 0)
         ask_for_tile(c, rows, columns);
     for (size_t i = b->first_part; i < b->end_part; i++) {
         const bool joins = p->parts[i].n_additions > 0 && p->parts[i].k <= blocks.k_block;
         for (size_t q = 0; q < p->parts[i].k; q += blocks.k_block) {
             const size_t k = least(p->parts[i].k - q, blocks.k_block);
-            ask_for(&ahead, soon);
-            multiply_tile(&stack[height - joins], rows, columns, k, 1, l, &r, joins || q > 0, &ahead);
+            multiply_tile(&stack[height - joins], rows, columns, k, 1, l, &r, joins || q > 0, &nothing);
             l += k * blocks.left_stride;
             r.at += k * r.k_step;
         }
@@ -303,7 +302,7 @@ static void multiply_panel(const loops *p, const block *b, const heedi_strips *r
     for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
         const size_t rows = least(b->n_left - i, blocks.left_width);
         if (p->parts) {
-            sum_tile(p, b, &c, rows, columns, l, *r, soon);
+            sum_tile(p, b, &c, rows, columns, l, *r);
         } else {
             ask_for(&ahead, soon);
             multiply_tile(&c, rows, columns, b->k, p->alpha, l, r, add, &ahead);
@@ -325,8 +324,7 @@ static void multiply_packed(const loops *p, const block *b) {
 
 /* Where it is not. While strips that lie in place are multiplied, the next ones are asked for. */
 static void multiply_unpacked(const loops *p, const block *b) {
-    const size_t width = blocks.right_width, n_parts = p->parts ? b->end_part - b->first_part : 1;
-    const size_t n_tiles = n_parts * tiles(b->n_left, blocks.left_width);
+    const size_t width = blocks.right_width, n_tiles = tiles(b->n_left, blocks.left_width);
     size_t n_panels;
     for (size_t j = 0; j < b->n_right;) {
         heedi_strips r = ready_panels(p, b, j, &n_panels);
