@@ -74,4 +74,11 @@ void heed_gradient_sum_matrix(heed_gradient *gradient, const heed_ragged *rows, 
 void heed_gradient_sum_entries(heed_gradient *gradient, const heed_ragged *rows, size_t tensor, const int32_t *entries,
                                size_t n_entries, heed_gradient_leaf *leaf, void *context);
 
+/* For who adds a tied row to its table anyhow, and so passes over all of it: from now on the sum over a table to which
+ * one tensor is tied keeps what it held wherever it has no entry. clear_gaps makes such elements zero that lie in
+ * [first, first + count) of partial 0; the entries of the last sum are still needed then. Any thread; ranges do not
+ * meet. Not collective. Cannot fail. */
+void heed_gradient_leave_gaps(heed_gradient *gradient);
+void heed_gradient_clear_gaps(heed_gradient *gradient, size_t first, size_t count);
+
 #endif

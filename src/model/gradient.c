@@ -41,6 +41,13 @@ size_t heed_tree_cover(heed_node cover[HEED_MAX_COVER], size_t first, size_t cou
     return n_cover;
 }
 
+/* What lies between the entries of a table that have a gradient. */
+typedef struct table_gaps {
+    size_t n, size; /* entries of the table, elements of each */
+    const int32_t *entries;
+    size_t n_entries;
+} table_gaps;
+
 struct heed_gradient {
     const heed_params *params;
     size_t first, count; /* grains of this rank */
@@ -52,6 +59,8 @@ struct heed_gradient {
     heed_arena arena;
     heed_gradient_ready *ready;
     void *ready_context;
+    size_t open_table; /* the tensor whose gaps are left to heed_gradient_clear_gaps; none: n_tensors */
+    table_gaps gaps;   /* of that tensor in this step; n = 0: it has none */
 };
 
 /* Additions one behind the other in the sum of n grains. */
@@ -105,6 +114,7 @@ heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *pa
     made->count = count;
     made->n_nodes = heed_tree_cover(made->nodes, first, count, n_grains);
     made->scratch_size = scratch_size(params);
+    made->open_table = params->n_tensors;
     size_t partials_bytes, scratch_bytes;
     const size_t bytes = arena_bytes(made, &partials_bytes, &scratch_bytes);
     const heed_status status = heed_arena_init(&made->arena, bytes, "gradients", error);
@@ -239,8 +249,11 @@ void heed_gradient_sum(heed_gradient *gradient, const heed_ragged *rows, const s
                        heed_gradient_leaf *leaf, void *context) {
     HEED_CHECK(n_tensors >= 1 && n_tensors <= MAX_TENSORS);
     sum work = {gradient, rows, n_tensors, {0}, leaf, NULL, context};
-    for (size_t t = 0; t < n_tensors; t++)
+    for (size_t t = 0; t < n_tensors; t++) {
         work.size[t] = gradient->params->tensors[tensors[t]].size;
+        if (tensors[t] == gradient->open_table)
+            gradient->gaps.n = 0;
+    }
     sum_nodes(&work, tensors);
     report(gradient, tensors, n_tensors);
 }
@@ -253,24 +266,77 @@ void heed_gradient_sum_matrix(heed_gradient *gradient, const heed_ragged *rows, 
 }
 
 /* From the compact array at the table's start to every entry's own place: last entry first, since none moves down. */
-static void spread(real *table, size_t n, size_t size, const int32_t *entries, size_t n_entries) {
+static void spread(real *table, size_t size, const int32_t *entries, size_t n_entries) {
     for (size_t i = n_entries; i-- > 0;)
         memmove(table + (size_t)entries[i] * size, table + i * size, size * sizeof(real));
-#pragma omp parallel for schedule(static) if (n * size > HEEDI_WORTH_THREADS_TO_MOVE)
-    for (size_t i = 0; i <= n_entries; i++) { /* the gap before entry i, or behind the last */
-        const size_t from = i > 0 ? (size_t)entries[i - 1] + 1 : 0, to = i < n_entries ? (size_t)entries[i] : n;
-        memset(table + from * size, 0, (to - from) * size * sizeof(real));
+}
+
+/* The first entry not before element `at`, by halving. */
+static size_t entry_from(const table_gaps *gaps, size_t at) {
+    size_t low = 0, high = gaps->n_entries;
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (((size_t)gaps->entries[middle] + 1) * gaps->size <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Elements from `from` to `end` that belong to no entry become zero. */
+static void clear_gaps(real *table, const table_gaps *gaps, size_t from, size_t end) {
+    for (size_t i = entry_from(gaps, from); from < end; i++) {
+        const size_t entry = i < gaps->n_entries ? (size_t)gaps->entries[i] * gaps->size : gaps->n * gaps->size;
+        const size_t gap_end = entry < end ? entry : end;
+        if (from < gap_end)
+            memset(table + from, 0, (gap_end - from) * sizeof(real));
+        from = i < gaps->n_entries ? entry + gaps->size : end;
     }
 }
 
 void heed_gradient_sum_entries(heed_gradient *gradient, const heed_ragged *rows, size_t tensor, const int32_t *entries,
                                size_t n_entries, heed_gradient_leaf *leaf, void *context) {
+    enum { CHUNK = 16384 }; /* elements that a thread clears at once */
     const heed_tensor *row = &gradient->params->tensors[tensor];
     const size_t n = row->dims[0], size = row->size / n;
     HEED_CHECK(n_entries <= n && (n_entries == 0 || (size_t)entries[n_entries - 1] < n));
     const sum work = {gradient, rows, 1, {n_entries * size}, leaf, NULL, context};
     sum_nodes(&work, &tensor);
-    for (size_t i = 0; i < gradient->n_nodes; i++)
-        spread(heed_gradient_partial(gradient, i) + row->gradient, n, size, entries, n_entries);
+    HEED_IN_STAGE(D_EMBEDDING);
+    const table_gaps gaps = {n, size, entries, n_entries};
+    for (size_t i = 0; i < gradient->n_nodes; i++) {
+        real *table = heed_gradient_partial(gradient, i) + row->gradient;
+        spread(table, size, entries, n_entries);
+        if (tensor == gradient->open_table)
+            continue;
+#pragma omp parallel for schedule(static) if (n * size > HEEDI_WORTH_THREADS_TO_MOVE)
+        for (size_t from = 0; from < n * size; from += CHUNK)
+            clear_gaps(table, &gaps, from, from + CHUNK < n * size ? from + CHUNK : n * size);
+    }
+    if (tensor == gradient->open_table)
+        gradient->gaps = gaps;
     report(gradient, &tensor, 1);
+}
+
+void heed_gradient_leave_gaps(heed_gradient *gradient) {
+    const heed_params *params = gradient->params;
+    size_t n_tied = 0;
+    for (size_t i = 0; i < params->n_tensors; i++)
+        if (params->tensors[i].tied_to >= 0) {
+            gradient->open_table = (size_t)params->tensors[i].tied_to;
+            n_tied++;
+        }
+    if (n_tied != 1)
+        gradient->open_table = params->n_tensors;
+}
+
+void heed_gradient_clear_gaps(heed_gradient *gradient, size_t first, size_t count) {
+    if (gradient->open_table == gradient->params->n_tensors || gradient->gaps.n == 0)
+        return;
+    const heed_tensor *row = &gradient->params->tensors[gradient->open_table];
+    const size_t from = first > row->gradient ? first : row->gradient;
+    const size_t row_end = row->gradient + row->size, end = first + count < row_end ? first + count : row_end;
+    if (from < end)
+        clear_gaps(gradient->partials + row->gradient, &gradient->gaps, from - row->gradient, end - row->gradient);
 }

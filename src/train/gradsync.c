@@ -1,60 +1,18 @@
-/* A step's exchange from its outside: sums (gradsync_rounds.c), the norm, the update, parameters' way back
- * (gradsync_return.c); and the memory of all of it. */
+/* A step's exchange from its outside: sums (gradsync_rounds.c), the norm (gradsync_norm.c), the update, parameters' way
+ * back (gradsync_return.c); and the memory of all of it. */
 #include "train/gradsync_state.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "heed/multiversion.h"
 #include "heed/optimizer.h"
 #include "heed/stage.h"
-
-/* ---- norm ----------------------------------------------------------------------------------------------------- */
-
-HEED_MULTIVERSION
-static double sum_of_squares(const real *x) {
-    enum { LANES = 32 };
-    double lane[LANES] = {0};
-    for (size_t i = 0; i < HEED_BLOCK; i += LANES)
-        for (size_t j = 0; j < LANES; j++)
-            lane[j] += (double)x[i + j] * (double)x[i + j];
-    for (size_t width = LANES / 2; width; width /= 2)
-        for (size_t j = 0; j < width; j++)
-            lane[j] += lane[j + width];
-    return lane[0];
-}
-
-static heed_status global_norm(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
-    HEED_IN_STAGE(CLIP);
-    const size_t n_blocks = sync->params->n_elements / HEED_BLOCK;
-    memset(sync->block_sum, 0, n_blocks * sizeof *sync->block_sum);
-    for (size_t b = 0; b < sync->plan.n_buckets; b++) {
-        const heedi_bucket *bucket = &sync->plan.buckets[b];
-        if (bucket->tied)
-            continue;
-        const real *total = heedi_gradsync_total(sync, bucket);
-        double *block_sum = sync->block_sum + (bucket->parameter + bucket->own_first) / HEED_BLOCK;
-#pragma omp parallel for schedule(static) num_threads(sync->n_threads)
-        for (size_t i = 0; i < bucket->own_count / HEED_BLOCK; i++)
-            block_sum[i] = sum_of_squares(total + i * HEED_BLOCK);
-    }
-    /* every block has one owner: the sum over ranks is exact */
-    heed_stage_enter(HEED_STAGE_AGREE);
-    const heed_status status = heed_comm_sum(sync->comm, sync->block_sum, n_blocks, error);
-    double sum = 0.0;
-    for (size_t i = 0; i < n_blocks; i++)
-        sum += sync->block_sum[i];
-    *norm = sqrt(sum) / divisor;
-    return status;
-}
 
 heed_status heed_gradsync_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error) {
     if (heed_gradsync_complete(sync, error) != HEED_OK || /* a rank that failed has not asked for parameters */
         heedi_rounds_finish(sync, error) != HEED_OK)
         return error->status;
-    return global_norm(sync, divisor, norm, error);
+    return heedi_norm_finish(sync, divisor, norm, error);
 }
 
 /* ---- update --------------------------------------------------------------------------------------------------- */
@@ -220,6 +178,8 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
     }
     if (comm->size > 1)
         heed_gradient_listen(s->gradient, heedi_rounds_tensor_is_ready, s);
+    else
+        heed_gradient_leave_gaps(s->gradient);
     heed_gradsync_begin(s);
     *sync = s;
     return HEED_OK;

@@ -128,18 +128,26 @@ static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
         real *scratch = sync->scratch + (size_t)omp_get_thread_num() * sync->n_levels * HEED_BLOCK;
         tree_walk walk = {sync, HEEDI_FAR, bucket, block, sync->plan.round[HEEDI_FAR].leaves, scratch};
         put_sum(&walk, (heed_node){0, sync->plan.n_grains}, total + block);
+        if (!bucket->tied)
+            heedi_norm_block(sync, bucket, block);
     }
 }
 
 /* The bucket of a tied row lies, by construction, inside one bucket of the parameters and has the same owners. */
 static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
     HEED_IN_STAGE(TREE);
-    const size_t parameter = tied->parameter + tied->own_first;
-    real *total = heed_gradient_partial(sync->gradient, 0) + parameter;
+    const heedi_bucket *bucket = sync->plan.buckets;
+    while (tied->parameter >= bucket->parameter + bucket->count)
+        bucket++;
+    const size_t behind = tied->parameter + tied->own_first - (bucket->parameter + bucket->own_first);
+    real *total = heedi_gradsync_total(sync, bucket) + behind;
     const real *more = heedi_gradsync_total(sync, tied);
 #pragma omp parallel for schedule(static) num_threads(sync->n_threads)
-    for (size_t block = 0; block < tied->own_count; block += HEED_BLOCK)
+    for (size_t block = 0; block < tied->own_count; block += HEED_BLOCK) {
+        heed_gradient_clear_gaps(sync->gradient, tied->parameter + tied->own_first + block, HEED_BLOCK);
         add(total + block, total + block, more + block, HEED_BLOCK);
+        heedi_norm_block(sync, bucket, behind + block);
+    }
 }
 
 /* ---- buckets under way ---------------------------------------------------------------------------------------- */
@@ -194,6 +202,7 @@ void heed_gradsync_begin(heed_gradsync *sync) {
     for (size_t b = 0; b < sync->plan.n_buckets; b++)
         sync->pending[b] = sync->plan.buckets[b].n_tensors;
     sync->n_started = sync->n_passed = 0;
+    heedi_norm_begin(sync);
 }
 
 heed_status heedi_rounds_finish(heed_gradsync *sync, heed_error *error) {

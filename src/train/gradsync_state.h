@@ -47,4 +47,11 @@ static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket
 void heedi_rounds_tensor_is_ready(void *context, size_t tensor);
 heed_status heedi_rounds_finish(heed_gradsync *sync, heed_error *error);
 
+/* The norm (gradsync_norm.c), from sums of squares by HEED_BLOCK. begin: before any block of the step. block: of this
+ * rank's shard, `first` elements from its start, where the total is complete; any thread. finish: with the blocks of
+ * all ranks, gives the norm of the totals / divisor. Errors: HEED_PEER. finish is collective. */
+void heedi_norm_begin(heed_gradsync *sync);
+void heedi_norm_block(heed_gradsync *sync, const heedi_bucket *bucket, size_t first);
+heed_status heedi_norm_finish(heed_gradsync *sync, double divisor, double *norm, heed_error *error);
+
 #endif
