@@ -2,9 +2,9 @@
  * the nearest caches; C's rows and columns into pieces, one a thread; a piece into tiles of the micro-kernel. Left and
  * right are the micro-kernel's words: a kernel that likes columns computes C^T = B^T A^T, so its left operand is B.
  *
- * BLIS's micro-kernels take both operands packed. With the tile of our own (gemm_tile.h) a block of the left operand is
- * packed, for half of the second cache; the right one is read as it lies, or, where strips lie side by side and an
- * element of k would be a cache line and a page of its own, is packed four panels at a time just before its use.
+ * BLIS's micro-kernels take both operands packed. The tile of our own (gemm_tile.h) reads the right one as it lies
+ * where its strips run along memory, and then the left one too where its strips lie side by side. Else a block of the
+ * left one is packed, for half of the second cache, and the right one four panels at a time just before its use.
  *
  * An element of C is one chain of additions a block of k, in order, and the blocks in order: neither the piece nor the
  * tile that it lies in matters, nor whose the micro-kernel is. So the bits depend on k alone, not on rows, columns,
@@ -143,32 +143,39 @@ static heedi_strips strips_from(heedi_strips strips, size_t strip, size_t k) {
 
 /* --- what comes next --------------------------------------------------------------------------------------------- */
 
-/* Strips that lie in place and are to be read by the next tiles but a few, line by line. */
+/* Strips that will be read soon as they lie: n runs of n_pairs pairs of cache lines. */
 typedef struct coming {
-    heedi_strips strips;
-    size_t n, n_lines; /* strips, and lines of each */
-    size_t strip, line;
-    size_t at_once; /* lines that one tile should ask for */
+    const real *at;
+    size_t n, run_step, n_pairs, pair_step;
+    size_t run, pair; /* the next */
+    size_t at_once;   /* pairs that one tile should ask for */
 } coming;
 
+/* n strips of k elements, while n_tiles are multiplied. */
 static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
-    const size_t n_lines = k / LINE;
-    return (coming){
-        .strips = strips, .n = n_lines > 0 ? n : 0, .n_lines = n_lines, .at_once = n * n_lines / most(1, n_tiles) + 1};
+    const bool along = strips.k_step == 1;
+    coming c = {.at = strips.at,
+                .n = along ? n : n / (2 * LINE),
+                .run_step = along ? strips.step : 2 * LINE,
+                .n_pairs = along ? k / (2 * LINE) : k,
+                .pair_step = along ? 2 * LINE : strips.k_step};
+    c.n = c.n_pairs > 0 ? c.n : 0;
+    c.at_once = c.n * c.n_pairs / most(1, n_tiles) + 1;
+    return c;
 }
 
 /* What the next tile asks for. */
-static void ask_for(heedi_ahead *ahead, coming *c) {
-    ahead->n = 0;
-    if (c->strip == c->n)
-        return;
-    ahead->at = c->strips.at + c->strip * c->strips.step + c->line * LINE;
-    ahead->n = least(c->at_once, c->n_lines - c->line);
-    c->line += ahead->n;
-    if (c->line == c->n_lines) {
-        c->line = 0;
-        c->strip++;
+static heedi_ahead ask_for(coming *c) {
+    if (c->run == c->n)
+        return (heedi_ahead){0};
+    const heedi_ahead ahead = {c->at + c->run * c->run_step + c->pair * c->pair_step,
+                               least(c->at_once, c->n_pairs - c->pair), c->pair_step};
+    c->pair += ahead.n;
+    if (c->pair == c->n_pairs) {
+        c->pair = 0;
+        c->run++;
     }
+    return ahead;
 }
 
 /* --- tiles ------------------------------------------------------------------------------------------------------- */
@@ -190,33 +197,40 @@ HEED_MULTIVERSION static void add_tile(tile to, tile from, size_t rows, size_t c
             to.at[s * to_strip + i] += from.at[s * from_strip + i];
 }
 
-/* Operands go by pointer from here on: a structure that is written by halves and read whole waits for the store. */
-static void multiply_by_blis(const tile *c, size_t rows, size_t columns, size_t k, real alpha, const real *l,
-                             const real *r, bool add) {
+static void multiply_by_blis(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
+                             bool add) {
     auxinfo_t next = {0};
     real beta = add ? 1 : 0;
-    bli_auxinfo_set_next_a((real *)(l + k * blocks.left_stride), &next);
-    bli_auxinfo_set_next_b((real *)r, &next);
     /* BLIS reads its operands through pointers to non-const and leaves them alone. */
-    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)k, &alpha, (real *)l, (real *)r, &beta, c->at, (inc_t)c->left,
-                  (inc_t)c->right, &next, blocks.context);
+    real *l = (real *)o->left, *r = (real *)o->right.at;
+    bli_auxinfo_set_next_a(l + o->k * blocks.left_stride, &next);
+    bli_auxinfo_set_next_b(r, &next);
+    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)o->k, &alpha, l, r, &beta, c->at, (inc_t)c->left, (inc_t)c->right,
+                  &next, blocks.context);
 }
 
-/* A tile at an edge is made beside C, with what the panels' zeros give, and its part of C taken from it. */
-static void multiply_tile(const tile *c, size_t rows, size_t columns, size_t k, real alpha, const real *l,
-                          const heedi_strips *r, bool add, const heedi_ahead *ahead) {
+/* A narrow tile takes its strips as they lie. */
+static bool is_rest(size_t columns, const heedi_strips *right) {
+    return columns == HEEDI_TILE_REST && right->k_step == 1;
+}
+
+/* Operands go by pointer: a structure that is written by halves and read whole waits for the store. A tile at an edge
+ * is made beside C, with what the panels' zeros give, and its part of C taken from it. */
+static void multiply_tile(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
+                          bool add, const heedi_ahead *ahead) {
     if (!blocks.own) {
-        multiply_by_blis(c, rows, columns, k, alpha, l, r->at, add);
+        multiply_by_blis(c, rows, columns, alpha, o, add);
         return;
     }
-    if (rows == HEEDI_TILE_LEFT && columns == HEEDI_TILE_RIGHT) {
-        heedi_tile(c->at, c->right, k, alpha, l, r, add, ahead);
+    if (rows == HEEDI_TILE_LEFT && (columns == HEEDI_TILE_RIGHT || is_rest(columns, &o->right))) {
+        heedi_tile(c->at, c->right, columns, alpha, o, add, ahead);
         return;
     }
     real whole[HEEDI_TILE_RIGHT * HEEDI_TILE_LEFT] __attribute__((aligned(HEED_ALIGNMENT)));
+    const size_t width = is_rest(columns, &o->right) ? HEEDI_TILE_REST : HEEDI_TILE_RIGHT;
     for (size_t j = 0; add && j < columns; j++)
         memcpy(whole + j * HEEDI_TILE_LEFT, c->at + j * c->right, rows * sizeof *whole);
-    heedi_tile(whole, HEEDI_TILE_LEFT, k, alpha, l, r, add, ahead);
+    heedi_tile(whole, HEEDI_TILE_LEFT, width, alpha, o, add, ahead);
     for (size_t j = 0; j < columns; j++)
         memcpy(c->at + j * c->right, whole + j * HEEDI_TILE_LEFT, rows * sizeof *whole);
 }
@@ -226,6 +240,7 @@ static void multiply_tile(const tile *c, size_t rows, size_t columns, size_t k, 
 typedef struct block {
     size_t left, n_left, right, n_right, q, k, first_part, end_part;
     real *left_packed, *right_packed;
+    heedi_strips panels; /* of the left operand: `step` elements from one to the next */
 } block;
 
 /* C's lines for a tile that joins them only at the end. */
@@ -239,9 +254,9 @@ static void ask_for_tile(const tile *c, size_t rows, size_t columns) {
 /* The stack of heed_gemm_sum for one tile, its bottom C itself, which holds the sum of the parts before. A product that
  * is added at once goes straight on to what it is added to: the kernel completes it in registers first, so the bits
  * are the same. */
-static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns, const real *l,
-                     heedi_strips r) {
-    const heedi_ahead nothing = {0}; /* a sum's strips are packed */
+static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns,
+                     heedi_tile_operands o) {
+    const heedi_ahead nothing = {0};
     real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
     tile stack[MOST_LEVELS + 1] = {*c};
     for (size_t level = 0; level < MOST_LEVELS; level++)
@@ -253,10 +268,10 @@ static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows,
     for (size_t i = b->first_part; i < b->end_part; i++) {
         const bool joins = p->parts[i].n_additions > 0 && p->parts[i].k <= blocks.k_block;
         for (size_t q = 0; q < p->parts[i].k; q += blocks.k_block) {
-            const size_t k = least(p->parts[i].k - q, blocks.k_block);
-            multiply_tile(&stack[height - joins], rows, columns, k, 1, l, &r, joins || q > 0, &nothing);
-            l += k * blocks.left_stride;
-            r.at += k * r.k_step;
+            o.k = least(p->parts[i].k - q, blocks.k_block);
+            multiply_tile(&stack[height - joins], rows, columns, 1, &o, joins || q > 0, &nothing);
+            o.left += o.k * o.left_step;
+            o.right.at += o.k * o.right.k_step;
         }
         height += !joins;
         for (size_t j = joins; j < p->parts[i].n_additions; j++, height--)
@@ -277,37 +292,66 @@ static size_t tiles(size_t n, size_t width) {
     return (n + width - 1) / width;
 }
 
+/* Makes the block's left panels ready. Strips side by side stay where they are, unless the lines that they are read by
+ * fall on each other in the nearest cache, as they do at steps of 512 elements times anything. */
+static void ready_left(const loops *p, block *b) {
+    const heedi_strips strips = strips_from(p->l, b->left, b->q);
+    const bool falls_apart = strips.step == 1 && strips.k_step % 512 != 0;
+    if (blocks.own && p->r.k_step == 1 && falls_apart && b->n_left % HEEDI_TILE_LEFT == 0) {
+        b->panels = (heedi_strips){strips.at, HEEDI_TILE_LEFT, strips.k_step};
+        return;
+    }
+    heedi_pack(b->left_packed, blocks.left_width, blocks.left_stride, strips, b->n_left, b->k);
+    b->panels = (heedi_strips){b->left_packed, blocks.left_stride * b->k, blocks.left_stride};
+}
+
+/* Strips of the panel at strip j of the block: an end of 4 or 8 beyond whole panels is made of narrow ones. */
+static size_t right_panel(const loops *p, const block *b, size_t j) {
+    const size_t n = b->n_right - j;
+    const bool ends = n == HEEDI_TILE_REST || n == 2 * HEEDI_TILE_REST;
+    return blocks.own && p->r.k_step == 1 && ends ? HEEDI_TILE_REST : least(n, blocks.right_width);
+}
+
+/* The last strips, too few for a tile, with zeros for those that are missing; they run along memory like the others. */
+static heedi_strips fill_up(real *out, heedi_strips strips, size_t n, size_t k) {
+    for (size_t w = 0; w < n; w++)
+        memcpy(out + w * k, strips.at + w * strips.step, k * sizeof *out);
+    memset(out + n * k, 0, (blocks.right_width - n) * k * sizeof *out);
+    return (heedi_strips){out, k, 1};
+}
+
 /* Makes panels ready from strip j of the block on; n_panels gets how many. */
 static heedi_strips ready_panels(const loops *p, const block *b, size_t j, size_t *n_panels) {
     const heedi_strips strips = strips_from(p->r, b->right + j, b->q);
+    const size_t width = right_panel(p, b, j);
     *n_panels = 1;
-    if (p->r.k_step == 1 && b->n_right - j >= blocks.right_width)
-        return strips; /* as they lie */
+    if (p->r.k_step == 1)
+        return width == blocks.right_width || width == HEEDI_TILE_REST ? strips
+                                                                       : fill_up(b->right_packed, strips, width, b->k);
     if (p->r.step == 1 && b->n_right - j >= HEEDI_PACKED_AT_ONCE * HEEDI_TILE_RIGHT) {
         *n_panels = HEEDI_PACKED_AT_ONCE;
         heedi_pack_twelves(b->right_packed, strips, b->k);
     } else {
-        pack_right(p, b, j, least(b->n_right - j, blocks.right_width));
+        pack_right(p, b, j, width);
     }
     return (heedi_strips){b->right_packed, 1, blocks.right_stride};
 }
 
 /* A column of tiles. */
-static void multiply_panel(const loops *p, const block *b, const heedi_strips *r, size_t j, coming *soon) {
-    const size_t columns = least(b->n_right - j, blocks.right_width);
+static void multiply_panel(const loops *p, const block *b, const heedi_strips *r, size_t j, size_t columns,
+                           coming *soon) {
     const bool add = b->q > 0 || p->beta != 0;
-    const real *l = b->left_packed;
-    heedi_ahead ahead;
+    heedi_tile_operands o = {b->panels.at, b->panels.k_step, *r, b->k};
     tile c = {p->c + b->left * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
     for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
         const size_t rows = least(b->n_left - i, blocks.left_width);
         if (p->parts) {
-            sum_tile(p, b, &c, rows, columns, l, *r);
+            sum_tile(p, b, &c, rows, columns, o);
         } else {
-            ask_for(&ahead, soon);
-            multiply_tile(&c, rows, columns, b->k, p->alpha, l, r, add, &ahead);
+            const heedi_ahead ahead = ask_for(soon);
+            multiply_tile(&c, rows, columns, p->alpha, &o, add, &ahead);
         }
-        l += blocks.left_stride * b->k;
+        o.left += b->panels.step;
         c.at += blocks.left_width * p->c_left;
     }
 }
@@ -318,23 +362,25 @@ static void multiply_packed(const loops *p, const block *b) {
     for (size_t j = 0; j < b->n_right; j += blocks.right_width) {
         const real *panel = b->right_packed + j / blocks.right_width * blocks.right_stride * b->k;
         const heedi_strips r = {panel, 1, blocks.right_stride};
-        multiply_panel(p, b, &r, j, &nothing);
+        multiply_panel(p, b, &r, j, least(b->n_right - j, blocks.right_width), &nothing);
     }
 }
 
-/* Where it is not. While strips that lie in place are multiplied, the next ones are asked for. */
-static void multiply_unpacked(const loops *p, const block *b) {
-    const size_t width = blocks.right_width, n_tiles = tiles(b->n_left, blocks.left_width);
+/* Where it is not. While strips that lie in place are multiplied, the next ones are asked for; or, where all of the
+ * right ones have a place in the second cache, the next block of the left ones. */
+static void multiply_unpacked(const loops *p, const block *b, coming *next_left) {
+    const size_t n_tiles = tiles(b->n_left, blocks.left_width);
     size_t n_panels;
     for (size_t j = 0; j < b->n_right;) {
+        const size_t width = right_panel(p, b, j);
         heedi_strips r = ready_panels(p, b, j, &n_panels);
-        const size_t next = least(j + n_panels * width, b->n_right);
-        coming soon = {0};
+        const size_t next = j + n_panels * width;
+        coming next_right = {0};
         if (p->r.k_step == 1)
-            soon =
-                coming_strips(strips_from(p->r, b->right + next, b->q), least(b->n_right - next, width), b->k, n_tiles);
+            next_right = coming_strips(strips_from(p->r, b->right + next, b->q),
+                                       least(b->n_right - next, blocks.right_width), b->k, n_tiles);
         for (; j < next; j += width) {
-            multiply_panel(p, b, &r, j, &soon);
+            multiply_panel(p, b, &r, j, width, next_left ? next_left : &next_right);
             r.at += blocks.right_stride * b->k; /* of panels made ready together */
         }
     }
@@ -371,13 +417,21 @@ static size_t share(size_t n, size_t width, size_t stride, size_t size, size_t k
     return tiles(n_tiles, n_blocks) * width;
 }
 
+/* Strips of the left operand that are multiplied at a time: what can be packed; a quarter of it where the block that
+ * comes next shares the second cache with this one and all of the right operand. */
+static size_t left_block(const loops *p, size_t n, size_t n_right, size_t k, bool *asks_for_next) {
+    *asks_for_next = blocks.own && !p->parts && p->r.k_step == 1 && n_right * k <= blocks.left_size / 2;
+    return share(n, blocks.left_width, blocks.left_stride, blocks.left_size / (*asks_for_next ? 4 : 1), k);
+}
+
 /* The piece [left, left_end) x [right, right_end) of C. */
 static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t right, size_t right_end, real *packed) {
     block b = {.left_packed = packed, .right_packed = packed + blocks.left_size};
     if (left == left_end || right == right_end)
         return;
     while (next_block(p, &b)) {
-        const size_t left_block = share(left_end - left, blocks.left_width, blocks.left_stride, blocks.left_size, b.k);
+        bool asks_for_next;
+        const size_t at_once = left_block(p, left_end - left, right_end - right, b.k, &asks_for_next);
         const size_t right_block =
             blocks.own ? right_end - right
                        : share(right_end - right, blocks.right_width, blocks.right_stride, blocks.right_size, b.k);
@@ -385,14 +439,18 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
             b.n_right = least(right_end - b.right, right_block);
             if (!blocks.own)
                 pack_right(p, &b, 0, b.n_right);
-            for (b.left = left; b.left < left_end; b.left += left_block) {
-                b.n_left = least(left_end - b.left, left_block);
-                heedi_pack(b.left_packed, blocks.left_width, blocks.left_stride, strips_from(p->l, b.left, b.q),
-                           b.n_left, b.k);
-                if (blocks.own)
-                    multiply_unpacked(p, &b);
-                else
+            for (b.left = left; b.left < left_end; b.left += at_once) {
+                b.n_left = least(left_end - b.left, at_once);
+                ready_left(p, &b);
+                if (!blocks.own) {
                     multiply_packed(p, &b);
+                    continue;
+                }
+                const size_t next = b.left + b.n_left;
+                coming next_left =
+                    coming_strips(strips_from(p->l, next, b.q), least(left_end - next, at_once), b.k,
+                                  tiles(b.n_left, blocks.left_width) * tiles(b.n_right, HEEDI_TILE_RIGHT));
+                multiply_unpacked(p, &b, asks_for_next ? &next_left : NULL);
             }
         }
     }

@@ -12,20 +12,31 @@
 
 #define HEEDI_TILE_LEFT 32 /* of C's elements that lie side by side */
 #define HEEDI_TILE_RIGHT HEEDI_PACKED_WIDTH
+#define HEEDI_TILE_REST 8 /* a narrower tile: 2^n strips end with one or two of these */
 
-/* Memory that will be read soon: n cache lines. */
+/* Memory that will be read soon: n pairs of cache lines, `step` elements from one pair to the next. */
 typedef struct heedi_ahead {
     const real *at;
-    size_t n;
+    size_t n, step;
 } heedi_ahead;
+
+/* What a tile multiplies: 32 strips side by side, left(i, p) = left[p * left_step + i], and as many strips of `right`
+ * as the tile is wide; k elements of each. Right strips along memory (k_step 1) go with a left panel that is packed
+ * (left_step 32) or lies in place, others with a packed one. */
+typedef struct heedi_tile_operands {
+    const real *left;
+    size_t left_step;
+    heedi_strips right;
+    size_t k;
+} heedi_tile_operands;
 
 /* Can this processor, and this build, run it? */
 bool heedi_tile_usable(void);
 
-/* c[j * c_step + i] = alpha * sum over p < k of left[p * 32 + i] * right(j, p), i < 32, j < 12, plus what it was where
- * `add`; one chain of fused multiply-adds in the order of p. left is aligned to a cache line. Asks meanwhile for as
- * much of what comes as k leaves time for. */
-void heedi_tile(real *c, size_t c_step, size_t k, real alpha, const real *left, const heedi_strips *right, bool add,
+/* c[j * c_step + i] = alpha * sum over p < k of left(i, p) * right(j, p), i < 32, j < columns (12, or 8 of
+ * strips along memory), plus what it was where `add`; one chain of fused multiply-adds in the order of p. Asks
+ * meanwhile for as much of what comes as k leaves time for. */
+void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands, bool add,
                 const heedi_ahead *ahead);
 
 #endif

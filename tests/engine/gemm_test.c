@@ -20,10 +20,11 @@ enum { SKIPPED = 77, MOST_PARTS = 11 };
 
 static heed_gemm_level level;
 
-/* m, n, k: odd, thin, smaller and larger than the blocks that BLIS cuts a product into. */
+/* m, n, k: odd, thin, smaller and larger than the blocks that a product is cut into; the last two with whole panels
+ * that can be read in place, and ends of narrow tiles. */
 static const size_t shapes[][3] = {{1, 1, 1},     {1, 7, 5},     {7, 1, 9},    {5, 3, 0},     {13, 17, 19},
                                    {64, 64, 64},  {97, 1, 33},   {1, 130, 40}, {129, 65, 31}, {31, 257, 127},
-                                   {515, 13, 40}, {40, 33, 900}, {90, 83, 7}};
+                                   {515, 13, 40}, {40, 33, 900}, {90, 83, 7},  {40, 96, 800}, {20, 3200, 33}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 /* One product's operands. Rows are wider than they need be, with bytes between that no product may touch. */
