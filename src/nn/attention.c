@@ -1,9 +1,10 @@
 /* One item of work is one (sequence, head): a thread takes it whole, so that d_key and d_value, which every query adds
  * to, are added up by one thread in query order. Items are dealt as threads become free; they write disjoint outputs.
  *
- * An item runs over groups of 16 queries, the lanes of a vector. The scores of a group are an array (keys, 16): softmax
- * then needs no sums across lanes, its result is laid out as the next product wants it, and with a causal mask a group
- * stops at its own last key. Keys and values are first copied to the thread's scratch, row behind row and padded. */
+ * An item runs over groups of 32 queries, two halves of a vector each. The scores of a group are an array (keys, 32):
+ * softmax then needs no sums across lanes, its result is laid out as the next product wants it, and with a causal mask
+ * a half stops at its own last key. Products go over both halves at once as far as both see keys, which halves the ways
+ * to and from memory. Keys and values are first copied to the thread's scratch, row behind row and padded. */
 #include "heed/nn/attention.h"
 
 #include <math.h>
@@ -17,6 +18,8 @@
 #include "nn/dropout.h"
 #include "nn/softmax.h"
 
+enum { QUERIES = 2 * HEEDI_LANES }; /* of a group */
+
 static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
@@ -25,14 +28,15 @@ static size_t round_up(size_t n, size_t multiple) {
 typedef struct workspace {
     size_t padded;
     real *key, *value, *d_key, *d_value;          /* (keys, padded) */
-    real *weights, *d_weights, *mask;             /* (keys, 16) */
-    real *query, *d_output, *result;              /* (16, padded) */
-    real *query_transposed, *d_output_transposed; /* (padded, 16) */
+    real *weights, *d_weights;                    /* (keys, 32) */
+    real *mask;                                   /* (keys, 16) of one half */
+    real *query, *d_output, *result;              /* (32, padded) */
+    real *query_transposed, *d_output_transposed; /* (padded, 32) */
 } workspace;
 
 static size_t workspace_reals(size_t time, size_t head_width) {
     const size_t keys = round_up(time, HEEDI_LANES), padded = round_up(head_width, HEEDI_LANES);
-    return keys * (4 * padded + 3 * HEEDI_LANES) + 5 * HEEDI_LANES * padded;
+    return keys * (4 * padded + 2 * QUERIES + HEEDI_LANES) + 5 * QUERIES * padded;
 }
 
 size_t heed_attention_scratch(size_t time, size_t head_width) {
@@ -53,14 +57,14 @@ static workspace my_workspace(const heed_attention *attention, size_t time) {
                        .value = take(&at, keys * padded),
                        .d_key = take(&at, keys * padded),
                        .d_value = take(&at, keys * padded),
-                       .weights = take(&at, keys * HEEDI_LANES),
-                       .d_weights = take(&at, keys * HEEDI_LANES),
+                       .weights = take(&at, keys * QUERIES),
+                       .d_weights = take(&at, keys * QUERIES),
                        .mask = take(&at, keys * HEEDI_LANES),
-                       .query = take(&at, HEEDI_LANES * padded),
-                       .d_output = take(&at, HEEDI_LANES * padded),
-                       .result = take(&at, HEEDI_LANES * padded),
-                       .query_transposed = take(&at, padded * HEEDI_LANES),
-                       .d_output_transposed = take(&at, padded * HEEDI_LANES)};
+                       .query = take(&at, QUERIES * padded),
+                       .d_output = take(&at, QUERIES * padded),
+                       .result = take(&at, QUERIES * padded),
+                       .query_transposed = take(&at, padded * QUERIES),
+                       .d_output_transposed = take(&at, padded * QUERIES)};
 }
 
 /* Where one (sequence, head) lies in the arrays, and one group of its queries. */
@@ -72,10 +76,15 @@ typedef struct item {
     uint32_t sequence; /* in the global batch */
 } item;
 
-typedef struct group {
-    size_t first, n; /* queries first .. first + n - 1 */
+typedef struct half {
+    size_t first, n; /* queries first .. first + n - 1; n may be 0 */
     size_t n_keys;   /* that any of them may see */
     size_t n_blocks; /* the same, rounded up to whole blocks of the products */
+} half;
+
+typedef struct group {
+    half half[2]; /* the second sees all the keys of the first */
+    size_t n;     /* queries of both */
 } group;
 
 static item item_at(const heed_attention *attention, const heed_ragged *query_rows, const heed_ragged *key_rows,
@@ -93,10 +102,18 @@ static item item_at(const heed_attention *attention, const heed_ragged *query_ro
                   .sequence = query_rows->sequence[sequence]};
 }
 
-static group group_at(const heed_attention *attention, const item *it, size_t first) {
-    const size_t n = heedi_min(HEEDI_LANES, it->n_queries - first);
+static half half_at(const heed_attention *attention, const item *it, size_t first) {
+    const size_t n = first < it->n_queries ? heedi_min(HEEDI_LANES, it->n_queries - first) : 0;
     const size_t n_keys = attention->causal ? heedi_min(first + n, it->n_keys) : it->n_keys;
-    return (group){first, n, n_keys, round_up(n_keys, HEEDI_PRODUCT_ROWS)};
+    return (half){first, n, n_keys, round_up(n_keys, HEEDI_PRODUCT_ROWS)};
+}
+
+static group group_at(const heed_attention *attention, const item *it, size_t first) {
+    group g = {.half = {half_at(attention, it, first), half_at(attention, it, first + HEEDI_LANES)}};
+    if (g.half[1].n == 0)
+        g.half[1].n_keys = g.half[1].n_blocks = g.half[0].n_blocks;
+    g.n = g.half[0].n + g.half[1].n;
+    return g;
 }
 
 /* out (n_out, padded) = scale * the rows of x, zeros behind. */
@@ -119,77 +136,128 @@ HEED_MULTIVERSION static void copy_out(real *x, size_t rows, size_t width, size_
             x[r * stride + c] = scale[r] * in[r * padded + c];
 }
 
-/* Query l of a causal group sees keys up to first + l: the others get a score that exp turns into 0. */
-HEEDI_INLINE void hide_later_keys(real *score, const group *g) {
-    for (size_t j = g->first; j < g->n_keys; j++)
+/* The scores of one half are columns of the group's.
+ *
+ * Query l of a causal half sees keys up to first + l: the others get a score that exp turns into 0. */
+HEEDI_INLINE void hide_later_keys(real *score, const half *h) {
+    for (size_t j = h->first; j < h->n_keys; j++)
         for (size_t l = 0; l < HEEDI_LANES; l++)
-            score[j * HEEDI_LANES + l] = l < j - g->first ? (real)-INFINITY : score[j * HEEDI_LANES + l];
+            score[j * QUERIES + l] = l < j - h->first ? (real)-INFINITY : score[j * QUERIES + l];
 }
 
 /* And none before the last `window` of these. Lanes without a query keep their scores: they must stay finite. */
-static void hide_earlier_keys(real *score, const group *g, size_t window) {
-    for (size_t l = 0; window > 0 && l < g->n; l++)
-        for (size_t j = 0; j + window <= g->first + l; j++)
-            score[j * HEEDI_LANES + l] = (real)-INFINITY;
+static void hide_earlier_keys(real *score, const half *h, size_t window) {
+    for (size_t l = 0; window > 0 && l < h->n; l++)
+        for (size_t j = 0; j + window <= h->first + l; j++)
+            score[j * QUERIES + l] = (real)-INFINITY;
 }
 
-/* The scores of a group become exp(score - largest), to be divided by sum[l]. Rows behind the last key become 0. */
-HEED_MULTIVERSION static void softmax_group(real *score, real sum[HEEDI_LANES], real log_sum[HEEDI_LANES],
-                                            const group *g, bool causal) {
+/* Rows behind the last key become 0. */
+HEEDI_INLINE void clear_rest(real *score, const half *h) {
+    for (size_t j = h->n_keys; j < h->n_blocks; j++)
+        memset(score + j * QUERIES, 0, HEEDI_LANES * sizeof *score);
+}
+
+/* The scores of a half become exp(score - largest), to be divided by sum[l]. */
+HEED_MULTIVERSION static void softmax_half(real *score, real sum[HEEDI_LANES], real log_sum[HEEDI_LANES], const half *h,
+                                           bool causal) {
     real largest[HEEDI_LANES], total[HEEDI_LANES] = {0};
     if (causal)
-        hide_later_keys(score, g);
+        hide_later_keys(score, h);
     memcpy(largest, score, sizeof largest);
-    for (size_t j = 1; j < g->n_keys; j++)
+    for (size_t j = 1; j < h->n_keys; j++)
 #pragma omp simd
         for (size_t l = 0; l < HEEDI_LANES; l++) {
-            const real s = score[j * HEEDI_LANES + l];
+            const real s = score[j * QUERIES + l];
             largest[l] = s > largest[l] ? s : largest[l];
         }
-    for (size_t j = 0; j < g->n_keys; j++)
+    for (size_t j = 0; j < h->n_keys; j++)
 #pragma omp simd
         for (size_t l = 0; l < HEEDI_LANES; l++) {
-            const real e = heedi_exp_falling(score[j * HEEDI_LANES + l] - largest[l]);
-            score[j * HEEDI_LANES + l] = e;
+            const real e = heedi_exp_falling(score[j * QUERIES + l] - largest[l]);
+            score[j * QUERIES + l] = e;
             total[l] += e;
         }
-    memset(score + g->n_keys * HEEDI_LANES, 0, (g->n_blocks - g->n_keys) * HEEDI_LANES * sizeof *score);
+    clear_rest(score, h);
     memcpy(sum, total, sizeof total);
     for (size_t l = 0; l < HEEDI_LANES; l++)
         log_sum[l] = largest[l] + (real)log((double)total[l]);
 }
 
-HEED_MULTIVERSION static void multiply(real *x, const real *y, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        x[i] *= y[i];
+/* The half's weights times its mask. */
+HEED_MULTIVERSION static void multiply(real *weights, const real *mask, size_t n_keys) {
+    for (size_t j = 0; j < n_keys; j++)
+        for (size_t l = 0; l < HEEDI_LANES; l++)
+            weights[j * QUERIES + l] *= mask[j * HEEDI_LANES + l];
 }
 
-/* workspace.weights (keys, 16) = scores of the group */
+static void draw_mask(const workspace *w, const heedi_dropout *dropout, const item *it, const half *h, size_t n_rows) {
+    heedi_dropout_mask(w->mask, dropout, it->sequence, it->head * it->n_queries + h->first, it->n_keys, n_rows);
+}
+
+/* out (keys, 32) = x (keys, channels) y (channels, 32), for the keys that each half sees. */
+static void product_with_keys(real *out, const workspace *w, const group *g, const real *x, const real *y,
+                              size_t head_width) {
+    const size_t both = g->half[0].n_blocks, all = g->half[1].n_blocks;
+    const size_t columns = g->half[1].n > 0 ? QUERIES : HEEDI_LANES;
+    heedi_product(out, QUERIES, (heedi_matrix){x, w->padded, 1}, y, QUERIES, both, columns, head_width, false);
+    if (all > both)
+        heedi_product(out + both * QUERIES + HEEDI_LANES, QUERIES, (heedi_matrix){x + both * w->padded, w->padded, 1},
+                      y + HEEDI_LANES, QUERIES, all - both, HEEDI_LANES, head_width, false);
+}
+
+/* sum (keys, padded) += x (keys, 32) y (32, padded), where x has the columns of the halves that see a key. */
+static void add_to_keys(real *sum, const workspace *w, const group *g, const real *x, const real *y) {
+    const size_t both = g->half[0].n_blocks, all = g->half[1].n_blocks;
+    const size_t queries = g->half[1].n > 0 ? QUERIES : HEEDI_LANES;
+    heedi_product(sum, w->padded, (heedi_matrix){x, QUERIES, 1}, y, w->padded, both, w->padded, queries, true);
+    if (all > both)
+        heedi_product(sum + both * w->padded, w->padded, (heedi_matrix){x + both * QUERIES + HEEDI_LANES, QUERIES, 1},
+                      y + HEEDI_LANES * w->padded, w->padded, all - both, w->padded, HEEDI_LANES, true);
+}
+
+/* workspace.result (32, padded) = x^T y: x (keys, 32), y (keys, padded). */
+static void sum_over_keys(const workspace *w, const group *g, const real *x, const real *y) {
+    for (size_t i = 0; i < 2 && g->half[i].n > 0; i++)
+        heedi_product(w->result + i * HEEDI_LANES * w->padded, w->padded,
+                      (heedi_matrix){x + i * HEEDI_LANES, 1, QUERIES}, y, w->padded, HEEDI_LANES, w->padded,
+                      g->half[i].n_keys, false);
+}
+
+/* workspace.weights (keys, 32) = scores of the group */
 static void group_scores(const heed_attention *attention, const workspace *w, const group *g, const real *query) {
-    copy_in(w->query, HEEDI_LANES, w->padded, query, g->n, attention->head_width, attention->query_stride,
+    copy_in(w->query, QUERIES, w->padded, query, g->n, attention->head_width, attention->query_stride,
             attention->scale);
-    heedi_transpose(w->query_transposed, w->query, w->padded);
-    heedi_product(w->weights, HEEDI_LANES, (heedi_matrix){w->key, w->padded, 1}, w->query_transposed, HEEDI_LANES,
-                  g->n_blocks, HEEDI_LANES, attention->head_width, false);
-    hide_earlier_keys(w->weights, g, attention->window);
+    heedi_transpose(w->query_transposed, w->query, QUERIES, w->padded);
+    product_with_keys(w->weights, w, g, w->key, w->query_transposed, attention->head_width);
+    for (size_t i = 0; i < 2; i++)
+        hide_earlier_keys(w->weights + i * HEEDI_LANES, &g->half[i], attention->window);
 }
 
 static void forward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
                           const item *it, const group *g, real *output, real *log_sum, const real *query) {
-    real sum[HEEDI_LANES], log_of_sum[HEEDI_LANES];
+    real sum[QUERIES], log_of_sum[QUERIES];
     group_scores(attention, w, g, query);
-    softmax_group(w->weights, sum, log_of_sum, g, attention->causal);
-    if (attention->dropout > 0) {
-        heedi_dropout_mask(w->mask, dropout, it->sequence, it->head * it->n_queries + g->first, it->n_keys, g->n_keys);
-        multiply(w->weights, w->mask, g->n_keys * HEEDI_LANES);
+    for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
+        const half *h = &g->half[i];
+        real *weights = w->weights + i * HEEDI_LANES;
+        softmax_half(weights, sum + i * HEEDI_LANES, log_of_sum + i * HEEDI_LANES, h, attention->causal);
+        if (attention->dropout > 0) {
+            draw_mask(w, dropout, it, h, h->n_keys);
+            multiply(weights, w->mask, h->n_keys);
+        }
     }
-    heedi_product(w->result, w->padded, (heedi_matrix){w->weights, 1, HEEDI_LANES}, w->value, w->padded, HEEDI_LANES,
-                  w->padded, g->n_keys, false);
-    for (size_t l = 0; l < HEEDI_LANES; l++)
+    sum_over_keys(w, g, w->weights, w->value);
+    for (size_t l = 0; l < g->n; l++)
         sum[l] = 1 / sum[l];
     copy_out(output, g->n, attention->head_width, it->output_stride, w->result, w->padded, sum);
     for (size_t l = 0; l < g->n; l++)
         log_sum[l * attention->heads] = log_of_sum[l];
+}
+
+/* Of a query and a key, as far as whole halves go: what is worked on. */
+static size_t pairs_of(const group *g) {
+    return g->half[0].n * g->half[0].n_keys + g->half[1].n * g->half[1].n_keys;
 }
 
 void heed_attention_forward(const heed_attention *attention, real *output, real *log_sum, const real *query,
@@ -210,10 +278,10 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
         const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
         copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
-        size_t pairs = 0; /* of a query and a key */
-        for (size_t first = 0; first < it.n_queries; first += HEEDI_LANES) {
+        size_t pairs = 0;
+        for (size_t first = 0; first < it.n_queries; first += QUERIES) {
             const group g = group_at(attention, &it, first);
-            pairs += g.n * g.n_keys;
+            pairs += pairs_of(&g);
             forward_group(attention, &dropout, &w, &it, &g, output + it.output_at + first * it.output_stride,
                           log_sum + it.log_sum_at + first * attention->heads,
                           query + it.query_at + first * attention->query_stride);
@@ -222,18 +290,18 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
     }
 }
 
-/* The weights from the scores and log_sum. */
-HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEEDI_LANES], const group *g, bool causal) {
+/* A half's weights from its scores and log_sum. */
+HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEEDI_LANES], const half *h, bool causal) {
     if (causal)
-        hide_later_keys(score, g);
-    for (size_t j = 0; j < g->n_keys; j++)
+        hide_later_keys(score, h);
+    for (size_t j = 0; j < h->n_keys; j++)
         for (size_t l = 0; l < HEEDI_LANES; l++)
-            score[j * HEEDI_LANES + l] = heedi_exp_falling(score[j * HEEDI_LANES + l] - log_sum[l]);
-    memset(score + g->n_keys * HEEDI_LANES, 0, (g->n_blocks - g->n_keys) * HEEDI_LANES * sizeof *score);
+            score[j * QUERIES + l] = heedi_exp_falling(score[j * QUERIES + l] - log_sum[l]);
+    clear_rest(score, h);
 }
 
 /* dot[r] = g_r . o_r, 0 behind the last row */
-HEED_MULTIVERSION static void dot_rows(real dot[HEEDI_LANES], const real *d_output, const real *output, size_t rows,
+HEED_MULTIVERSION static void dot_rows(real dot[QUERIES], const real *d_output, const real *output, size_t rows,
                                        size_t width, size_t stride) {
     for (size_t r = 0; r < rows; r++) {
         const real *a = d_output + r * stride, *b = output + r * stride;
@@ -247,19 +315,19 @@ HEED_MULTIVERSION static void dot_rows(real dot[HEEDI_LANES], const real *d_outp
             lane[l] = heedi_fma(a[c + l], b[c + l], lane[l]);
         dot[r] = heedi_fold(lane);
     }
-    for (size_t r = rows; r < HEEDI_LANES; r++)
+    for (size_t r = rows; r < QUERIES; r++)
         dot[r] = 0;
 }
 
-/* d_weights, which holds g . v, becomes the scores' gradient a (mask g . v - g . o); weights get their mask. */
+/* A half's d_weights, which hold g . v, become the scores' gradient a (mask g . v - g . o); weights get their mask. */
 HEED_MULTIVERSION static void softmax_backward(real *d_weights, real *weights, const real *mask,
                                                const real dot[HEEDI_LANES], size_t n_rows) {
     for (size_t j = 0; j < n_rows; j++)
         for (size_t l = 0; l < HEEDI_LANES; l++) {
-            const size_t at = j * HEEDI_LANES + l;
-            d_weights[at] = weights[at] * ((mask ? mask[at] * d_weights[at] : d_weights[at]) - dot[l]);
+            const size_t at = j * QUERIES + l, masked = j * HEEDI_LANES + l;
+            d_weights[at] = weights[at] * ((mask ? mask[masked] * d_weights[at] : d_weights[at]) - dot[l]);
             if (mask)
-                weights[at] *= mask[at];
+                weights[at] *= mask[masked];
         }
 }
 
@@ -267,32 +335,31 @@ HEED_MULTIVERSION static void softmax_backward(real *d_weights, real *weights, c
 static void backward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
                            const item *it, const group *g, real *d_query, const real *d_output, const real *output,
                            const real *log_sum, const real *query) {
-    const size_t padded = w->padded;
-    real log_of_sum[HEEDI_LANES] = {0}, dot[HEEDI_LANES], scale[HEEDI_LANES];
+    real log_of_sum[QUERIES] = {0}, dot[QUERIES], scale[QUERIES];
     for (size_t l = 0; l < g->n; l++)
         log_of_sum[l] = log_sum[l * attention->heads];
     group_scores(attention, w, g, query);
-    softmax_again(w->weights, log_of_sum, g, attention->causal);
 
-    copy_in(w->d_output, HEEDI_LANES, padded, d_output, g->n, attention->head_width, it->output_stride, 1);
-    heedi_transpose(w->d_output_transposed, w->d_output, padded);
-    heedi_product(w->d_weights, HEEDI_LANES, (heedi_matrix){w->value, padded, 1}, w->d_output_transposed, HEEDI_LANES,
-                  g->n_blocks, HEEDI_LANES, attention->head_width, false);
+    copy_in(w->d_output, QUERIES, w->padded, d_output, g->n, attention->head_width, it->output_stride, 1);
+    heedi_transpose(w->d_output_transposed, w->d_output, QUERIES, w->padded);
+    product_with_keys(w->d_weights, w, g, w->value, w->d_output_transposed, attention->head_width);
     dot_rows(dot, d_output, output, g->n, attention->head_width, it->output_stride);
-    if (attention->dropout > 0)
-        heedi_dropout_mask(w->mask, dropout, it->sequence, it->head * it->n_queries + g->first, it->n_keys,
-                           g->n_blocks);
-    softmax_backward(w->d_weights, w->weights, attention->dropout > 0 ? w->mask : NULL, dot, g->n_blocks);
+    for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
+        const half *h = &g->half[i];
+        const size_t at = i * HEEDI_LANES;
+        softmax_again(w->weights + at, log_of_sum + at, h, attention->causal);
+        if (attention->dropout > 0)
+            draw_mask(w, dropout, it, h, h->n_blocks);
+        softmax_backward(w->d_weights + at, w->weights + at, attention->dropout > 0 ? w->mask : NULL, dot + at,
+                         h->n_blocks);
+    }
 
-    heedi_product(w->d_value, padded, (heedi_matrix){w->weights, HEEDI_LANES, 1}, w->d_output, padded, g->n_blocks,
-                  padded, HEEDI_LANES, true);
-    heedi_product(w->d_key, padded, (heedi_matrix){w->d_weights, HEEDI_LANES, 1}, w->query, padded, g->n_blocks, padded,
-                  HEEDI_LANES, true);
-    heedi_product(w->result, padded, (heedi_matrix){w->d_weights, 1, HEEDI_LANES}, w->key, padded, HEEDI_LANES, padded,
-                  g->n_keys, false);
-    for (size_t l = 0; l < HEEDI_LANES; l++)
+    add_to_keys(w->d_value, w, g, w->weights, w->d_output);
+    add_to_keys(w->d_key, w, g, w->d_weights, w->query);
+    sum_over_keys(w, g, w->d_weights, w->key);
+    for (size_t l = 0; l < g->n; l++)
         scale[l] = attention->scale;
-    copy_out(d_query, g->n, attention->head_width, attention->query_stride, w->result, padded, scale);
+    copy_out(d_query, g->n, attention->head_width, attention->query_stride, w->result, w->padded, scale);
 }
 
 /* copy_in's way back, without a scale. */
@@ -323,9 +390,9 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
         memset(w.d_key, 0, keys * w.padded * sizeof(real));
         memset(w.d_value, 0, keys * w.padded * sizeof(real));
         size_t pairs = 0;
-        for (size_t first = 0; first < it.n_queries; first += HEEDI_LANES) {
+        for (size_t first = 0; first < it.n_queries; first += QUERIES) {
             const group g = group_at(attention, &it, first);
-            pairs += g.n * g.n_keys;
+            pairs += pairs_of(&g);
             const size_t query_at = it.query_at + first * attention->query_stride;
             const size_t output_at = it.output_at + first * it.output_stride;
             backward_group(attention, &dropout, &w, &it, &g, d_query + query_at, d_output + output_at,

@@ -1,7 +1,7 @@
 /* The loops over j carry `omp simd`, without which gcc 12 breaks the arrays of sums into single numbers instead of
  * whole registers. Blocks of 4 x 16 fit the 16 registers of AVX2. In single precision the 32 of AVX-512 hold blocks of
- * 8 x 32, or of 24 x 16 where there are but 16 columns: with 16 sums and more, products that wait for nothing but their
- * turn. */
+ * 8 x 32, or of 24 or 16 x 16 where there are but 16 columns: with 16 sums and more, products that wait for nothing but
+ * their turn. */
 #include "nn/attention_product.h"
 
 #include "base/avx512.h"
@@ -102,6 +102,9 @@ HEEDI_AVX512_INLINE void wide_blocks(real *c, size_t c_row, heedi_matrix a, cons
     for (i = 0; i + MOST_ROWS <= m; i += MOST_ROWS)
         wide_block(c + i * c_row + last, c_row, (heedi_matrix){a.at + i * a.row, a.row, a.column}, b + last, b_row, k,
                    add, MOST_ROWS, 1);
+    for (; i + 2 * HEEDI_PRODUCT_ROWS <= m; i += 2 * HEEDI_PRODUCT_ROWS)
+        wide_block(c + i * c_row + last, c_row, (heedi_matrix){a.at + i * a.row, a.row, a.column}, b + last, b_row, k,
+                   add, 2 * HEEDI_PRODUCT_ROWS, 1);
     for (; i < m; i += HEEDI_PRODUCT_ROWS)
         wide_block(c + i * c_row + last, c_row, (heedi_matrix){a.at + i * a.row, a.row, a.column}, b + last, b_row, k,
                    add, HEEDI_PRODUCT_ROWS, 1);
@@ -143,8 +146,8 @@ HEEDI_INLINE void transpose_4(real *out, size_t out_row, const real *x, size_t x
     *(quad *)(out + 3 * out_row) = __builtin_shufflevector(ac_high, bd_high, 2, 6, 3, 7);
 }
 
-HEED_MULTIVERSION void heedi_transpose(real *out, const real *x, size_t width) {
+HEED_MULTIVERSION void heedi_transpose(real *out, const real *x, size_t rows, size_t width) {
     for (size_t c = 0; c < width; c += 4)
-        for (size_t r = 0; r < HEEDI_LANES; r += 4)
-            transpose_4(out + c * HEEDI_LANES + r, HEEDI_LANES, x + r * width + c, width);
+        for (size_t r = 0; r < rows; r += 4)
+            transpose_4(out + c * rows + r, rows, x + r * width + c, width);
 }

@@ -1,7 +1,7 @@
 /* The small matrix products of attention, and the one rearrangement that they need.
  *
- * A group of 16 queries is worked on at a time, the lanes of a vector. Arrays whose columns are those queries are (n,
- * 16); arrays whose columns are channels of a head are (n, padded), padded being the head's width rounded up to 16,
+ * A group of 32 queries is worked on at a time, two halves of a vector each. Arrays whose columns are those queries are
+ * (n, 32); arrays whose columns are channels of a head are (n, padded), padded being the head's width rounded up to 16,
  * with zeros behind. So every product has whole vectors along its columns, and nothing needs a masked edge. */
 #ifndef HEEDI_NN_ATTENTION_PRODUCT_H
 #define HEEDI_NN_ATTENTION_PRODUCT_H
@@ -24,7 +24,7 @@ typedef struct heedi_matrix {
 void heedi_product(real *c, size_t c_row, heedi_matrix a, const real *b, size_t b_row, size_t m, size_t n, size_t k,
                    bool add);
 
-/* out (width, 16) = x (16, width) transposed; width a multiple of 16. */
-void heedi_transpose(real *out, const real *x, size_t width);
+/* out (width, rows) = x (rows, width) transposed; both multiples of 4. */
+void heedi_transpose(real *out, const real *x, size_t rows, size_t width);
 
 #endif
