@@ -4,11 +4,9 @@
 
 #include "heed/multiversion.h"
 
-enum {
-    LINE = 16,
-    AHEAD = 8,
-    TWELVE = HEEDI_PACKED_WIDTH
-}; /* elements of a cache line; lines asked for ahead of their turn */
+/* Elements of a cache line; lines of a row, and rows, asked for ahead of their turn. Rows come from further away: they
+ * are asked for into the second cache, which can wait for more lines at once than the nearest. */
+enum { LINE = 16, LINES_AHEAD = 8, ROWS_AHEAD = 32, TWELVE = HEEDI_PACKED_WIDTH };
 
 /* Four by four: out[i * stride + j] = x[j * row + i]. */
 static inline __attribute__((always_inline)) void transpose_4(real *out, size_t stride, const real *x, size_t row) {
@@ -30,7 +28,7 @@ static inline __attribute__((always_inline)) void turn_panel(real *out, size_t s
     for (; p + LINE <= k; p += LINE)
         for (size_t w = 0; w < width; w += 4) {
             for (size_t i = 0; i < 4; i++)
-                __builtin_prefetch(x + (w + i) * row + p + AHEAD * LINE);
+                __builtin_prefetch(x + (w + i) * row + p + LINES_AHEAD * LINE);
             for (size_t q = p; q < p + LINE; q += 4)
                 transpose_4(out + q * stride + w, stride, x + w * row + q, row);
         }
@@ -44,7 +42,7 @@ static inline __attribute__((always_inline)) void copy_panel(real *out, size_t s
                                                              size_t k, const size_t width) {
     for (size_t p = 0; p < k; p++) {
         for (size_t w = 0; w < width; w += LINE)
-            __builtin_prefetch(x + (p + 8 * AHEAD) * k_step + w);
+            __builtin_prefetch(x + (p + ROWS_AHEAD) * k_step + w, 0, 2);
 #pragma omp simd
         for (size_t w = 0; w < width; w++)
             out[p * stride + w] = x[p * k_step + w];
@@ -88,8 +86,11 @@ HEED_MULTIVERSION void heedi_pack(real *out, size_t width, size_t stride, heedi_
 }
 
 HEED_MULTIVERSION void heedi_pack_twelves(real *out, heedi_strips strips, size_t k) {
-    for (size_t p = 0; p < k; p++)
+    for (size_t p = 0; p < k; p++) {
+        for (size_t i = 0; i < HEEDI_PACKED_AT_ONCE * TWELVE; i += LINE)
+            __builtin_prefetch(strips.at + (p + ROWS_AHEAD) * strips.k_step + i, 0, 2);
 #pragma GCC unroll 4
         for (size_t g = 0; g < HEEDI_PACKED_AT_ONCE; g++)
             memcpy(out + (g * k + p) * TWELVE, strips.at + p * strips.k_step + g * TWELVE, TWELVE * sizeof(real));
+    }
 }

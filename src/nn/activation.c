@@ -10,22 +10,38 @@
 #define CUBE ((real)0.044715)
 
 HEED_MULTIVERSION static void gelu(real *y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++)
-        y[i] = x[i] * heedi_normal_at(x[i]).cdf;
+    for (size_t end; from < to; from = end) {
+        end = heedi_run_end(from, to);
+        heedi_ask_ahead(x + from);
+        heedi_ask_ahead(y + from);
+        for (size_t i = from; i < end; i++)
+            y[i] = x[i] * heedi_normal_at(x[i]).cdf;
+    }
 }
 
 HEED_MULTIVERSION static void gelu_backward(real *d_x, const real *d_y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++) {
-        const heedi_normal n = heedi_normal_at(x[i]);
-        d_x[i] = d_y[i] * heedi_fma(n.x, n.density, n.cdf);
+    for (size_t end; from < to; from = end) {
+        end = heedi_run_end(from, to);
+        heedi_ask_ahead(x + from);
+        heedi_ask_ahead(d_y + from);
+        heedi_ask_ahead(d_x + from);
+        for (size_t i = from; i < end; i++) {
+            const heedi_normal n = heedi_normal_at(x[i]);
+            d_x[i] = d_y[i] * heedi_fma(n.x, n.density, n.cdf);
+        }
     }
 }
 
 HEED_MULTIVERSION static void gelu_tanh(real *y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++) {
-        const real u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(CUBE * x[i] * x[i], x[i], x[i]);
-        real density;
-        y[i] = x[i] * heedi_logistic(&density, u);
+    for (size_t end; from < to; from = end) {
+        end = heedi_run_end(from, to);
+        heedi_ask_ahead(x + from);
+        heedi_ask_ahead(y + from);
+        for (size_t i = from; i < end; i++) {
+            const real u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(CUBE * x[i] * x[i], x[i], x[i]);
+            real density;
+            y[i] = x[i] * heedi_logistic(&density, u);
+        }
     }
 }
 
@@ -36,24 +52,41 @@ HEEDI_INLINE real held(real x) {
 }
 
 HEED_MULTIVERSION static void gelu_tanh_backward(real *d_x, const real *d_y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++) {
-        const real z = held(x[i]);
-        const real u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(CUBE * z * z, z, z);
-        const real d_u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(3 * CUBE * z, z, 1);
-        real density;
-        const real s = heedi_logistic(&density, u);
-        d_x[i] = d_y[i] * heedi_fma(z * d_u, density, s);
+    for (size_t end; from < to; from = end) {
+        end = heedi_run_end(from, to);
+        heedi_ask_ahead(x + from);
+        heedi_ask_ahead(d_y + from);
+        heedi_ask_ahead(d_x + from);
+        for (size_t i = from; i < end; i++) {
+            const real z = held(x[i]);
+            const real u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(CUBE * z * z, z, z);
+            const real d_u = TWICE_ROOT_TWO_OVER_PI * heedi_fma(3 * CUBE * z, z, 1);
+            real density;
+            const real s = heedi_logistic(&density, u);
+            d_x[i] = d_y[i] * heedi_fma(z * d_u, density, s);
+        }
     }
 }
 
 HEED_MULTIVERSION static void relu(real *y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++)
-        y[i] = x[i] < 0 ? 0 : x[i];
+    for (size_t end; from < to; from = end) {
+        end = heedi_run_end(from, to);
+        heedi_ask_ahead(x + from);
+        heedi_ask_ahead(y + from);
+        for (size_t i = from; i < end; i++)
+            y[i] = x[i] < 0 ? 0 : x[i];
+    }
 }
 
 HEED_MULTIVERSION static void relu_backward(real *d_x, const real *d_y, const real *x, size_t from, size_t to) {
-    for (size_t i = from; i < to; i++)
-        d_x[i] = x[i] > 0 ? d_y[i] : 0;
+    for (size_t end; from < to; from = end) {
+        end = heedi_run_end(from, to);
+        heedi_ask_ahead(x + from);
+        heedi_ask_ahead(d_y + from);
+        heedi_ask_ahead(d_x + from);
+        for (size_t i = from; i < end; i++)
+            d_x[i] = x[i] > 0 ? d_y[i] : 0;
+    }
 }
 
 void heed_activation_forward(heed_activation kind, real *y, const real *x, size_t n) {

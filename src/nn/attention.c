@@ -19,6 +19,7 @@
 #include "nn/softmax.h"
 
 enum { QUERIES = 2 * HEEDI_LANES }; /* of a group */
+enum { ROWS_AHEAD = 32 };
 
 static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -120,6 +121,8 @@ static group group_at(const heed_attention *attention, const item *it, size_t fi
 HEED_MULTIVERSION static void copy_in(real *out, size_t n_out, size_t padded, const real *x, size_t rows, size_t width,
                                       size_t stride, real scale) {
     for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < width; c += HEEDI_LINE)
+            __builtin_prefetch(x + (r + ROWS_AHEAD) * stride + c, 0, 2);
         for (size_t c = 0; c < width; c++)
             out[r * padded + c] = scale * x[r * stride + c];
         for (size_t c = width; c < padded; c++)

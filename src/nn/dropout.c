@@ -28,8 +28,12 @@ HEED_MULTIVERSION static void fill_mask(real *mask, const uint32_t *word, size_t
 }
 
 HEED_MULTIVERSION static void drop(real *x, const uint32_t *word, size_t n, uint32_t threshold, real scale) {
-    for (size_t i = 0; i < n; i++)
-        x[i] = word[i] < threshold ? 0 : x[i] * scale;
+    for (size_t from = 0, end; from < n; from = end) {
+        end = heedi_run_end(from, n);
+        heedi_ask_ahead(x + from);
+        for (size_t i = from; i < end; i++)
+            x[i] = word[i] < threshold ? 0 : x[i] * scale;
+    }
 }
 
 void heedi_dropout_mask(real *mask, const heedi_dropout *dropout, uint32_t sequence, size_t first_row,

@@ -12,12 +12,16 @@
 #define SQRT sqrtf
 #endif
 
-HEEDI_INLINE real sum(const real *x, size_t n) {
+/* The first of three ways along a row x; `later` is where the last one writes. */
+HEEDI_INLINE real sum(const real *x, const real *later, size_t n) {
     real lane[HEEDI_LANES] = {0};
     size_t i = 0;
-    for (; i + HEEDI_LANES <= n; i += HEEDI_LANES)
+    for (; i + HEEDI_LANES <= n; i += HEEDI_LANES) {
+        heedi_ask_line_ahead(x + i);
+        heedi_ask_line_ahead(later + i);
         for (size_t l = 0; l < HEEDI_LANES; l++)
             lane[l] += x[i + l];
+    }
     for (size_t l = 0; i + l < n; l++)
         lane[l] += x[i + l];
     return heedi_fold(lane);
@@ -52,7 +56,7 @@ HEED_MULTIVERSION static void forward_rows(real *y, real *mean, real *rstd, cons
     for (size_t first = from; first < to; first += TOGETHER) {
         const size_t end = heedi_min(first + TOGETHER, to);
         for (size_t r = first; r < end; r++)
-            mean[r] = sum(x + r * width, width) / (real)width;
+            mean[r] = sum(x + r * width, y + r * width, width) / (real)width;
         for (size_t r = first; r < end; r++) {
             if (r + TOGETHER < to && width <= NEAR)
                 heedi_ask_for(x + (r + TOGETHER) * width, width);
@@ -80,6 +84,9 @@ HEEDI_INLINE void backward_row(real *d_x, const real *d_y, const real *x, real m
     size_t i = 0;
     for (; i < width; i += HEEDI_LANES) {
         const size_t rest = width - i < HEEDI_LANES ? width - i : HEEDI_LANES;
+        heedi_ask_line_ahead(d_y + i);
+        heedi_ask_line_ahead(x + i);
+        heedi_ask_line_ahead(d_x + i);
         for (size_t l = 0; l < rest; l++) {
             const real e = gain[i + l] * d_y[i + l];
             e_lane[l] += e;

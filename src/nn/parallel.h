@@ -9,6 +9,7 @@
 #include <omp.h>
 #include <stddef.h>
 
+#include "base/stream.h"
 #include "base/vmath.h"
 #include "heed/real.h"
 

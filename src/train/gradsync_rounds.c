@@ -11,6 +11,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/stream.h"
 #include "heed/multiversion.h"
 #include "heed/stage.h"
 
@@ -62,8 +63,13 @@ static bool has_arrived(heed_gradsync *sync, heedi_round_id id, size_t b) {
 
 HEED_MULTIVERSION
 static void add(real *sum, const real *a, const real *b, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        sum[i] = a[i] + b[i];
+    for (size_t from = 0, end; from < count; from = end) {
+        end = heedi_run_end(from, count);
+        heedi_ask_ahead(a + from);
+        heedi_ask_ahead(b + from);
+        for (size_t i = from; i < end; i++)
+            sum[i] = a[i] + b[i];
+    }
 }
 
 /* A walk through the tree over one block of this rank's part in a round: leaves are met in the order of their grains.

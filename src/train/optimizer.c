@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "base/stream.h"
 #include "heed/multiversion.h"
 #include "heed/stage.h"
 
@@ -40,18 +41,25 @@ HEED_MULTIVERSION
 static void adamw_range(const rule *r, size_t count, real *restrict w, const real *restrict g, real *restrict m,
                         real *restrict v) {
     const rule a = *r;
-    for (size_t i = 0; i < count; i++) {
-        const real gi = g[i] * a.scale;
-        const real mi = m[i] * a.beta1 + a.share1 * gi;
-        const real vi = v[i] * a.beta2 + a.share2 * gi * gi;
-        m[i] = mi;
-        v[i] = vi;
+    for (size_t from = 0, end; from < count; from = end) {
+        end = heedi_run_end(from, count);
+        heedi_ask_ahead(w + from);
+        heedi_ask_ahead(g + from);
+        heedi_ask_ahead(m + from);
+        heedi_ask_ahead(v + from);
+        for (size_t i = from; i < end; i++) {
+            const real gi = g[i] * a.scale;
+            const real mi = m[i] * a.beta1 + a.share1 * gi;
+            const real vi = v[i] * a.beta2 + a.share2 * gi * gi;
+            m[i] = mi;
+            v[i] = vi;
 #ifdef HEED_DOUBLE
-        const real root = sqrt(vi);
+            const real root = sqrt(vi);
 #else
-        const real root = sqrtf(vi);
+            const real root = sqrtf(vi);
 #endif
-        w[i] = w[i] * a.keep - a.rate * mi / (root * a.spread + a.eps);
+            w[i] = w[i] * a.keep - a.rate * mi / (root * a.spread + a.eps);
+        }
     }
 }
 
