@@ -222,7 +222,8 @@ static void table_leaf(void *context, real *const *d, size_t first_row, size_t n
 static void entries_sum_like_the_whole_table(void **state) {
     (void)state;
     heed_error error = HEED_ERROR_INIT;
-    const heed_config config = small_config();
+    heed_config config = small_config();
+    config.model.tied = true;
     enum { VOCAB = 40 };
     heed_params *params;
     assert_int_equal(heed_params_create(&params, &config, VOCAB, 0, &error), HEED_OK);
@@ -246,17 +247,30 @@ static void entries_sum_like_the_whole_table(void **state) {
             if (occurs)
                 used[n_used++] = v;
         }
-        heed_gradient *a, *b;
+        heed_gradient *a, *b, *gaps; /* the last one's zeros are left to clear_gaps, piece by piece */
         assert_int_equal(heed_gradient_create(&a, params, 0, grains, grains, &error), HEED_OK);
         assert_int_equal(heed_gradient_create(&b, params, 0, grains, grains, &error), HEED_OK);
+        assert_int_equal(heed_gradient_create(&gaps, params, 0, grains, grains, &error), HEED_OK);
+        heed_gradient_leave_gaps(gaps);
         memset(heed_gradient_partial(b, 0) + row->gradient, 0xff, row->size * sizeof(real));
+        memset(heed_gradient_partial(gaps, 0) + row->gradient, 0xff, row->size * sizeof(real));
         table_context all = {&whole, VOCAB, row->dims[1], every}, some = {&whole, n_used, row->dims[1], place};
         heed_gradient_sum(a, &whole.batch.rows, &tensor, 1, table_leaf, &all);
         heed_gradient_sum_entries(b, &whole.batch.rows, tensor, used, n_used, table_leaf, &some);
         assert_memory_equal(heed_gradient_partial(a, 0) + row->gradient, heed_gradient_partial(b, 0) + row->gradient,
                             row->size * sizeof(real));
+        heed_gradient_sum_entries(gaps, &whole.batch.rows, tensor, used, n_used, table_leaf, &some);
+        const bool same = !memcmp(heed_gradient_partial(a, 0) + row->gradient,
+                                  heed_gradient_partial(gaps, 0) + row->gradient, row->size * sizeof(real));
+        assert_int_equal(same, n_used == VOCAB);
+        const size_t piece = 1 + 37 * round;
+        for (size_t first = 0; first < params->n_gradient; first += piece)
+            heed_gradient_clear_gaps(gaps, first, piece);
+        assert_memory_equal(heed_gradient_partial(a, 0) + row->gradient, heed_gradient_partial(gaps, 0) + row->gradient,
+                            row->size * sizeof(real));
         heed_gradient_destroy(a);
         heed_gradient_destroy(b);
+        heed_gradient_destroy(gaps);
     }
     heed_params_destroy(params);
 }
