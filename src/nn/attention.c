@@ -239,7 +239,7 @@ static void group_scores(const heed_attention *attention, const workspace *w, co
 
 static void forward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
                           const item *it, const group *g, real *output, real *log_sum, const real *query) {
-    real sum[QUERIES], log_of_sum[QUERIES];
+    real sum[QUERIES] = {0}, log_of_sum[QUERIES] = {0};
     group_scores(attention, w, g, query);
     for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
         const half *h = &g->half[i];
