@@ -87,11 +87,11 @@ def attend(query, key, value, heads, causal, scale):
     return (score.softmax(-1) @ v).transpose(0, 1).reshape(length, width)
 
 
-def attention():
-    for name, lengths, key_lengths, causal in (
-        ("attention_causal", (5, 1, 3), (5, 1, 3), True),
-        ("attention_cross", (2, 4, 3), (6, 1, 3), False),
-    ):
+def attention(cases=(
+    ("attention_causal", (5, 1, 3), (5, 1, 3), True),
+    ("attention_cross", (2, 4, 3), (6, 1, 3), False),
+)):
+    for name, lengths, key_lengths, causal in cases:
         heads, width = 2, 6
         query, key, value = given(sum(lengths), width), given(sum(key_lengths), width), given(sum(key_lengths), width)
         parts = zip(query.split(lengths), key.split(key_lengths), value.split(key_lengths))
@@ -110,5 +110,13 @@ def loss():
         write(f"loss.{key}", tensor)
 
 
-for case in (linear, norm, activation, embedding, positions, attention, loss):
+def long_attention():
+    """More queries than a group has, and groups that are full by half or less."""
+    attention((
+        ("attention_long", (53, 5, 33), (53, 5, 33), True),
+        ("attention_long_cross", (40, 1, 18), (37, 20, 70), False),
+    ))
+
+
+for case in (linear, norm, activation, embedding, positions, attention, loss, long_attention):
     case()

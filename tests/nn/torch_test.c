@@ -162,7 +162,7 @@ static void check_attention(const char *l, const size_t *lengths, const size_t *
     ragged_memory memory, key_memory;
     const heed_ragged *rows = make_ragged(&memory, 3, lengths, 1);
     const heed_ragged *key_rows = causal ? rows : make_ragged(&key_memory, 3, key_lengths, 1);
-    real *scratch = unset_reals(heed_attention_scratch(key_rows->max_length, 3)), log_sum[20];
+    real *scratch = unset_reals(heed_attention_scratch(key_rows->max_length, 3)), log_sum[200];
     const heed_attention attention = {.heads = 2,
                                       .head_width = 3,
                                       .causal = causal,
@@ -186,6 +186,8 @@ static void attention_agrees(void **state) {
     (void)state;
     check_attention("attention_causal", (const size_t[]){5, 1, 3}, NULL, true);
     check_attention("attention_cross", (const size_t[]){2, 4, 3}, (const size_t[]){6, 1, 3}, false);
+    check_attention("attention_long", (const size_t[]){53, 5, 33}, NULL, true);
+    check_attention("attention_long_cross", (const size_t[]){40, 1, 18}, (const size_t[]){37, 20, 70}, false);
 }
 
 static void loss_agrees(void **state) {
