@@ -2,14 +2,16 @@
  * between pieces of products that take as long as the layers do. So it counts what processors do to move the bytes,
  * what ranks wait when they share a core, and what the sums cost; what a pass takes longer than its products alone is
  * what work does not hide. Passes follow each other as in training, without a barrier: a rank that is late in one of
- * them is waited for in the next. */
+ * them is waited for in the next. Short passes are rehearsed in several rounds, of which each has all kinds: a machine
+ * that is slow for a second is then slow for what is compared as well. */
 #include <math.h>
 
 #include "bench/bench.h"
 #include "heed/arena.h"
 #include "train/gradsync_state.h"
 
-enum { TIMES = 9, WARM_UP = 3, SIDE = 96 };
+enum { TIMES = 9, WARM_UP = 3, MOST_ROUNDS = 5, SIDE = 96 };
+#define ENOUGH 1.0 /* seconds of work that all rounds of a kind have, if they may be so many */
 
 /* A step's parts, and the moments between them. */
 enum { FORWARD, BACKWARD, SUMS, UPDATE, PARTS };
@@ -110,20 +112,53 @@ static heed_status pass(const rehearsal *r, doing does, uint64_t step, double at
     return status;
 }
 
-/* Medians of the parts' seconds; of those, the means over ranks. */
-static heed_status measure_passes(const rehearsal *r, doing does, double seconds[PARTS], heed_error *error) {
-    double times[PARTS][TIMES], at[PARTS + 1];
+/* Seconds of the parts of passes of one kind. */
+typedef struct part_times {
+    double seconds[PARTS][MOST_ROUNDS * TIMES];
+    size_t n;
+} part_times;
+
+static heed_status time_passes(const rehearsal *r, doing does, part_times *times, heed_error *error) {
+    double at[PARTS + 1];
     heed_status status = heed_comm_barrier(r->comm, error);
     for (uint64_t step = 0; step < WARM_UP + TIMES && status == HEED_OK; step++) {
         status = pass(r, does, step, at, error);
         for (int part = 0; part < PARTS && step >= WARM_UP; part++)
-            times[part][step - WARM_UP] = at[part + 1] - at[part];
+            times->seconds[part][times->n] = at[part + 1] - at[part];
+        times->n += step >= WARM_UP;
     }
-    if (status != HEED_OK)
-        return status;
+    return status;
+}
+
+/* Medians of the parts' seconds; of those, the means over ranks. */
+static heed_status judge(const rehearsal *r, part_times *times, double seconds[PARTS], heed_error *error) {
     for (int part = 0; part < PARTS; part++)
-        seconds[part] = heedi_median(times[part], TIMES) / r->comm->size;
+        seconds[part] = heedi_median(times->seconds[part], times->n) / r->comm->size;
     return heed_comm_sum(r->comm, seconds, PARTS, error);
+}
+
+/* The same number on all ranks. */
+static heed_status count_rounds(const rehearsal *r, double work_time, int *rounds, heed_error *error) {
+    const heed_status status = heed_comm_max(r->comm, &work_time, 1, error);
+    const double wanted = ENOUGH / (TIMES * work_time);
+    *rounds = wanted < 1 ? 1 : wanted < MOST_ROUNDS ? (int)wanted : MOST_ROUNDS;
+    return status;
+}
+
+/* What a pass does, in the order in which a round has it. */
+enum { ALONE, BARE, TOGETHER, KINDS };
+static const doing kinds[KINDS] = {
+    [ALONE] = {.work = true}, [BARE] = {.exchange = true}, [TOGETHER] = {.work = true, .exchange = true}};
+
+static heed_status measure_kinds(const rehearsal *r, int rounds, double found[KINDS][PARTS], heed_error *error) {
+    part_times times[KINDS] = {{.n = 0}};
+    heed_status status = HEED_OK;
+    for (int round = 0; round < rounds; round++)
+        for (int k = 0; k < KINDS && status == HEED_OK; k++)
+            status = time_passes(r, kinds[k], &times[k], error);
+    for (int k = 0; k < KINDS && status == HEED_OK; k++)
+        status = judge(r, &times[k], found[k], error);
+    return status;
 }
 
 static double beyond(double together, double alone) {
@@ -133,20 +168,20 @@ static double beyond(double together, double alone) {
 heed_status heedi_rehearse(heed_comm *comm, const heed_config *config, const heed_params *params, double forward_time,
                            double backward_time, heedi_rehearsal *found, heed_error *error) {
     rehearsal r = {.comm = comm, .params = params};
-    double alone[PARTS], bare[PARTS], together[PARTS], product = 1;
+    double found_in[KINDS][PARTS], product = 1;
+    int rounds = 1;
     heed_status status = open_rehearsal(&r, config, error);
     if (status == HEED_OK)
         status = clock_product(&r, &product, error);
     r.forward = (size_t)lround(forward_time / product), r.backward = (size_t)lround(backward_time / product);
     if (status == HEED_OK)
-        status = measure_passes(&r, (doing){.work = true}, alone, error);
+        status = count_rounds(&r, forward_time + backward_time, &rounds, error);
     if (status == HEED_OK)
-        status = measure_passes(&r, (doing){.exchange = true}, bare, error);
-    if (status == HEED_OK)
-        status = measure_passes(&r, (doing){.work = true, .exchange = true}, together, error);
+        status = measure_kinds(&r, rounds, found_in, error);
     close_rehearsal(&r);
     if (status != HEED_OK)
         return status;
+    const double *alone = found_in[ALONE], *bare = found_in[BARE], *together = found_in[TOGETHER];
     *found = (heedi_rehearsal){.back_alone = bare[FORWARD],
                                .back = beyond(together[FORWARD], alone[FORWARD]),
                                .out_alone = bare[BACKWARD],
