@@ -4,7 +4,7 @@
  *
  * BLIS's micro-kernels take both operands packed. The tile of our own (gemm_tile.h) reads the right one as it lies
  * where its strips run along memory, and then the left one too where its strips lie side by side. Else a block of the
- * left one is packed, for half of the second cache, and the right one four panels at a time just before its use.
+ * left one is packed, for half of the second cache, and the right one a panel at a time just before its use.
  *
  * An element of C is one chain of additions a block of k, in order, and the blocks in order: neither the piece nor the
  * tile that it lies in matters, nor whose the micro-kernel is. So the bits depend on k alone, not on rows, columns,
@@ -97,7 +97,7 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
     blocks.right_size = (MOST_RIGHT / blocks.right_width + 1) * blocks.right_stride * blocks.k_block;
     if (blocks.own) {
         blocks.left_size = most(blocks.left_size, half_of_second_cache());
-        blocks.right_size = HEEDI_PACKED_AT_ONCE * blocks.right_stride * most_k;
+        blocks.right_size = blocks.right_stride * most_k;
     }
     blocks.left_size = most(blocks.left_size, blocks.left_stride * most_k);
     blocks.left_size = round_up(blocks.left_size, LINE);
@@ -143,7 +143,7 @@ static heedi_strips strips_from(heedi_strips strips, size_t strip, size_t k) {
 
 /* --- what comes next --------------------------------------------------------------------------------------------- */
 
-/* Strips that will be read soon as they lie: n runs of n_pairs pairs of cache lines. */
+/* Strips that will be read soon: n runs of n_pairs pairs of cache lines. */
 typedef struct coming {
     const real *at;
     size_t n, run_step, n_pairs, pair_step;
@@ -151,11 +151,16 @@ typedef struct coming {
     size_t at_once;   /* pairs that one tile should ask for */
 } coming;
 
+static size_t tiles(size_t n, size_t width) {
+    HEED_CHECK(width > 0);
+    return (n + width - 1) / width;
+}
+
 /* n strips of k elements, while n_tiles are multiplied. */
 static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
     const bool along = strips.k_step == 1;
     coming c = {.at = strips.at,
-                .n = along ? n : n / (2 * LINE),
+                .n = along ? n : tiles(n, 2 * LINE),
                 .run_step = along ? strips.step : 2 * LINE,
                 .n_pairs = along ? k / (2 * LINE) : k,
                 .pair_step = along ? 2 * LINE : strips.k_step};
@@ -214,23 +219,24 @@ static bool is_rest(size_t columns, const heedi_strips *right) {
     return columns == HEEDI_TILE_REST && right->k_step == 1;
 }
 
-/* Operands go by pointer: a structure that is written by halves and read whole waits for the store. A tile at an edge
- * is made beside C, with what the panels' zeros give, and its part of C taken from it. */
+/* As heedi_tile, of whose arguments BLIS's kernels know no `first`. Operands go by pointer: a structure that is written
+ * by halves and read whole waits for the store. A tile at an edge is made beside C, with what the panels' zeros give,
+ * and its part of C taken from it. */
 static void multiply_tile(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
-                          bool add, const heedi_ahead *ahead) {
+                          const real *first, bool add, const heedi_ahead *ahead) {
     if (!blocks.own) {
         multiply_by_blis(c, rows, columns, alpha, o, add);
         return;
     }
     if (rows == HEEDI_TILE_LEFT && (columns == HEEDI_TILE_RIGHT || is_rest(columns, &o->right))) {
-        heedi_tile(c->at, c->right, columns, alpha, o, add, ahead);
+        heedi_tile(c->at, c->right, columns, alpha, o, first, add, ahead);
         return;
     }
     real whole[HEEDI_TILE_RIGHT * HEEDI_TILE_LEFT] __attribute__((aligned(HEED_ALIGNMENT)));
     const size_t width = is_rest(columns, &o->right) ? HEEDI_TILE_REST : HEEDI_TILE_RIGHT;
     for (size_t j = 0; add && j < columns; j++)
         memcpy(whole + j * HEEDI_TILE_LEFT, c->at + j * c->right, rows * sizeof *whole);
-    heedi_tile(whole, HEEDI_TILE_LEFT, width, alpha, o, add, ahead);
+    heedi_tile(whole, HEEDI_TILE_LEFT, width, alpha, o, first, add, ahead);
     for (size_t j = 0; j < columns; j++)
         memcpy(c->at + j * c->right, whole + j * HEEDI_TILE_LEFT, rows * sizeof *whole);
 }
@@ -243,38 +249,31 @@ typedef struct block {
     heedi_strips panels; /* of the left operand: `step` elements from one to the next */
 } block;
 
-/* C's lines for a tile that joins them only at the end. */
-static void ask_for_tile(const tile *c, size_t rows, size_t columns) {
-    const size_t n_strips = blocks.likes_rows ? rows : columns, length = blocks.likes_rows ? columns : rows;
-    for (size_t s = 0; s < n_strips; s++)
-        for (size_t i = 0; i < length; i += LINE)
-            __builtin_prefetch(c->at + s * (blocks.likes_rows ? c->left : c->right) + i, 1);
-}
-
 /* The stack of heed_gemm_sum for one tile, its bottom C itself, which holds the sum of the parts before. A product that
- * is added at once goes straight on to what it is added to: the kernel completes it in registers first, so the bits
- * are the same. */
-static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns,
-                     heedi_tile_operands o) {
-    const heedi_ahead nothing = {0};
+ * is added at once goes straight on to what it is added to, with our own tile twice: the kernel completes it in
+ * registers first, so the bits are the same. */
+static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns, heedi_tile_operands o,
+                     coming *soon) {
+    const size_t most_joined = blocks.own ? 2 : 1;
     real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
     tile stack[MOST_LEVELS + 1] = {*c};
     for (size_t level = 0; level < MOST_LEVELS; level++)
         stack[level + 1] = (tile){&memory[level * MOST_TILE], blocks.likes_rows ? blocks.right_width : 1,
                                   blocks.likes_rows ? 1 : blocks.left_width};
     size_t height = b->first_part > 0;
-    if (height > 0)
-        ask_for_tile(c, rows, columns);
     for (size_t i = b->first_part; i < b->end_part; i++) {
-        const bool joins = p->parts[i].n_additions > 0 && p->parts[i].k <= blocks.k_block;
-        for (size_t q = 0; q < p->parts[i].k; q += blocks.k_block) {
-            o.k = least(p->parts[i].k - q, blocks.k_block);
-            multiply_tile(&stack[height - joins], rows, columns, 1, &o, joins || q > 0, &nothing);
+        const heed_gemm_part part = p->parts[i];
+        const size_t joined = part.k <= blocks.k_block ? least(part.n_additions, most_joined) : 0;
+        const real *first = joined == 2 ? stack[height - 1].at : NULL;
+        for (size_t q = 0; q < part.k; q += blocks.k_block) {
+            o.k = least(part.k - q, blocks.k_block);
+            const heedi_ahead ahead = ask_for(soon);
+            multiply_tile(&stack[height - joined], rows, columns, 1, &o, first, joined > 0 || q > 0, &ahead);
             o.left += o.k * o.left_step;
             o.right.at += o.k * o.right.k_step;
         }
-        height += !joins;
-        for (size_t j = joins; j < p->parts[i].n_additions; j++, height--)
+        height += 1 - joined;
+        for (size_t j = joined; j < part.n_additions; j++, height--)
             add_tile(stack[height - 2], stack[height - 1], rows, columns);
     }
 }
@@ -285,11 +284,6 @@ static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows,
 static void pack_right(const loops *p, const block *b, size_t j, size_t n) {
     heedi_pack(b->right_packed, blocks.right_width, blocks.right_stride, strips_from(p->r, b->right + j, b->q), n,
                b->k);
-}
-
-static size_t tiles(size_t n, size_t width) {
-    HEED_CHECK(width > 0);
-    return (n + width - 1) / width;
 }
 
 /* Makes the block's left panels ready. Strips side by side stay where they are, unless the lines that they are read by
@@ -320,20 +314,13 @@ static heedi_strips fill_up(real *out, heedi_strips strips, size_t n, size_t k) 
     return (heedi_strips){out, k, 1};
 }
 
-/* Makes panels ready from strip j of the block on; n_panels gets how many. */
-static heedi_strips ready_panels(const loops *p, const block *b, size_t j, size_t *n_panels) {
+/* Makes the panel ready that begins at strip j of the block. */
+static heedi_strips ready_right(const loops *p, const block *b, size_t j, size_t width) {
     const heedi_strips strips = strips_from(p->r, b->right + j, b->q);
-    const size_t width = right_panel(p, b, j);
-    *n_panels = 1;
     if (p->r.k_step == 1)
         return width == blocks.right_width || width == HEEDI_TILE_REST ? strips
                                                                        : fill_up(b->right_packed, strips, width, b->k);
-    if (p->r.step == 1 && b->n_right - j >= HEEDI_PACKED_AT_ONCE * HEEDI_TILE_RIGHT) {
-        *n_panels = HEEDI_PACKED_AT_ONCE;
-        heedi_pack_twelves(b->right_packed, strips, b->k);
-    } else {
-        pack_right(p, b, j, width);
-    }
+    pack_right(p, b, j, width);
     return (heedi_strips){b->right_packed, 1, blocks.right_stride};
 }
 
@@ -346,10 +333,10 @@ static void multiply_panel(const loops *p, const block *b, const heedi_strips *r
     for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
         const size_t rows = least(b->n_left - i, blocks.left_width);
         if (p->parts) {
-            sum_tile(p, b, &c, rows, columns, o);
+            sum_tile(p, b, &c, rows, columns, o, soon);
         } else {
             const heedi_ahead ahead = ask_for(soon);
-            multiply_tile(&c, rows, columns, p->alpha, &o, add, &ahead);
+            multiply_tile(&c, rows, columns, p->alpha, &o, NULL, add, &ahead);
         }
         o.left += b->panels.step;
         c.at += blocks.left_width * p->c_left;
@@ -366,23 +353,18 @@ static void multiply_packed(const loops *p, const block *b) {
     }
 }
 
-/* Where it is not. While strips that lie in place are multiplied, the next ones are asked for; or, where all of the
- * right ones have a place in the second cache, the next block of the left ones. */
+/* Where it is not. While a panel is multiplied the next one's strips are asked for; or, where all of the right ones
+ * have a place in the second cache, the next block of the left ones. */
 static void multiply_unpacked(const loops *p, const block *b, coming *next_left) {
-    const size_t n_tiles = tiles(b->n_left, blocks.left_width);
-    size_t n_panels;
-    for (size_t j = 0; j < b->n_right;) {
+    const size_t n_parts = most(1, b->end_part - b->first_part);
+    const size_t n_tiles = tiles(b->n_left, blocks.left_width) * n_parts;
+    for (size_t j = 0, next; j < b->n_right; j = next) {
         const size_t width = right_panel(p, b, j);
-        heedi_strips r = ready_panels(p, b, j, &n_panels);
-        const size_t next = j + n_panels * width;
-        coming next_right = {0};
-        if (p->r.k_step == 1)
-            next_right = coming_strips(strips_from(p->r, b->right + next, b->q),
-                                       least(b->n_right - next, blocks.right_width), b->k, n_tiles);
-        for (; j < next; j += width) {
-            multiply_panel(p, b, &r, j, width, next_left ? next_left : &next_right);
-            r.at += blocks.right_stride * b->k; /* of panels made ready together */
-        }
+        const heedi_strips r = ready_right(p, b, j, width);
+        next = j + width;
+        coming next_right = coming_strips(strips_from(p->r, b->right + next, b->q),
+                                          least(b->n_right - next, blocks.right_width), b->k, n_tiles);
+        multiply_panel(p, b, &r, j, width, next_left ? next_left : &next_right);
     }
 }
 

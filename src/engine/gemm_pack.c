@@ -4,9 +4,10 @@
 
 #include "heed/multiversion.h"
 
-/* Elements of a cache line; lines of a row, and rows, asked for ahead of their turn. Rows come from further away: they
- * are asked for into the second cache, which can wait for more lines at once than the nearest. */
-enum { LINE = 16, LINES_AHEAD = 8, ROWS_AHEAD = 32, TWELVE = HEEDI_PACKED_WIDTH };
+/* Elements of a cache line; lines of a row, and rows, asked for ahead of their turn. Rows of a wide panel come from far
+ * away: they are asked for into the second cache, which can wait for more lines at once than the nearest. Those of a
+ * narrow one are in the second cache already, if tiles have asked for them. */
+enum { LINE = 16, LINES_AHEAD = 8, FAR_ROWS_AHEAD = 32, ROWS_AHEAD = 8 };
 
 /* Four by four: out[i * stride + j] = x[j * row + i]. */
 static inline __attribute__((always_inline)) void transpose_4(real *out, size_t stride, const real *x, size_t row) {
@@ -41,8 +42,11 @@ static inline __attribute__((always_inline)) void turn_panel(real *out, size_t s
 static inline __attribute__((always_inline)) void copy_panel(real *out, size_t stride, const real *x, size_t k_step,
                                                              size_t k, const size_t width) {
     for (size_t p = 0; p < k; p++) {
-        for (size_t w = 0; w < width; w += LINE)
-            __builtin_prefetch(x + (p + ROWS_AHEAD) * k_step + w, 0, 2);
+        if (width < LINE)
+            __builtin_prefetch(x + (p + ROWS_AHEAD) * k_step);
+        else
+            for (size_t w = 0; w < width; w += LINE)
+                __builtin_prefetch(x + (p + FAR_ROWS_AHEAD) * k_step + w, 0, 2);
 #pragma omp simd
         for (size_t w = 0; w < width; w++)
             out[p * stride + w] = x[p * k_step + w];
@@ -82,15 +86,5 @@ HEED_MULTIVERSION void heedi_pack(real *out, size_t width, size_t stride, heedi_
         default:
             pack_edge(out, stride, strip, step, k_step, k, width);
         }
-    }
-}
-
-HEED_MULTIVERSION void heedi_pack_twelves(real *out, heedi_strips strips, size_t k) {
-    for (size_t p = 0; p < k; p++) {
-        for (size_t i = 0; i < HEEDI_PACKED_AT_ONCE * TWELVE; i += LINE)
-            __builtin_prefetch(strips.at + (p + ROWS_AHEAD) * strips.k_step + i, 0, 2);
-#pragma GCC unroll 4
-        for (size_t g = 0; g < HEEDI_PACKED_AT_ONCE; g++)
-            memcpy(out + (g * k + p) * TWELVE, strips.at + p * strips.k_step + g * TWELVE, TWELVE * sizeof(real));
     }
 }

@@ -17,10 +17,4 @@ typedef struct heedi_strips {
  * fill the last panel up. */
 void heedi_pack(real *out, size_t width, size_t stride, heedi_strips strips, size_t n, size_t k);
 
-/* The same of four panels of twelve strips that lie side by side, without gaps, in one walk along k: a line of memory
- * is then read once and not for each of the panels that share it. */
-#define HEEDI_PACKED_AT_ONCE 4
-#define HEEDI_PACKED_WIDTH 12
-void heedi_pack_twelves(real *out, heedi_strips strips, size_t k);
-
 #endif

@@ -46,8 +46,8 @@ HEEDI_AVX512_INLINE void move_on(const real *strips[GROUPS], size_t n) {
 /* With the numbers that a compiler knows it needs no registers for them: columns, the step of a packed left panel, and
  * that k runs along memory or strips lie side by side. */
 HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size_t k, real alpha, const real *left,
-                              size_t left_step, const real *right, size_t step, size_t k_step, bool add,
-                              heedi_ahead ahead) {
+                              size_t left_step, const real *right, size_t step, size_t k_step, const real *first,
+                              bool add, heedi_ahead ahead) {
     sums sum;
     const real *strips[GROUPS];
 #pragma GCC unroll 12
@@ -104,6 +104,10 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size
     for (size_t j = 0; j < columns; j++) {
         real *out = c + j * c_step;
         __m512 low = sum.at[j][0], high = sum.at[j][1];
+        if (first) {
+            low = _mm512_add_ps(_mm512_loadu_ps(first + j * LEFT), low);
+            high = _mm512_add_ps(_mm512_loadu_ps(first + j * LEFT + LINE), high);
+        }
         if (add) {
             low = _mm512_add_ps(_mm512_loadu_ps(out), low);
             high = _mm512_add_ps(_mm512_loadu_ps(out + LINE), high);
@@ -114,22 +118,23 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size
 }
 
 HEEDI_AVX512_INLINE void tile_along(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *o,
-                                    size_t left_step, bool add, const heedi_ahead *ahead) {
+                                    size_t left_step, const real *first, bool add, const heedi_ahead *ahead) {
     if (columns == RIGHT)
-        tile(c, c_step, RIGHT, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, add, *ahead);
+        tile(c, c_step, RIGHT, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, first, add, *ahead);
     else
-        tile(c, c_step, HEEDI_TILE_REST, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, add, *ahead);
+        tile(c, c_step, HEEDI_TILE_REST, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, first, add,
+             *ahead);
 }
 
 HEEDI_AVX512 void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands,
-                             bool add, const heedi_ahead *ahead) {
+                             const real *first, bool add, const heedi_ahead *ahead) {
     const heedi_tile_operands *o = operands;
     if (o->right.k_step != 1)
-        tile(c, c_step, RIGHT, o->k, alpha, o->left, LEFT, o->right.at, 1, o->right.k_step, add, *ahead);
+        tile(c, c_step, RIGHT, o->k, alpha, o->left, LEFT, o->right.at, 1, RIGHT, first, add, *ahead);
     else if (o->left_step == LEFT)
-        tile_along(c, c_step, columns, alpha, o, LEFT, add, ahead);
+        tile_along(c, c_step, columns, alpha, o, LEFT, first, add, ahead);
     else
-        tile_along(c, c_step, columns, alpha, o, o->left_step, add, ahead);
+        tile_along(c, c_step, columns, alpha, o, o->left_step, first, add, ahead);
 }
 
 bool heedi_tile_usable(void) {
@@ -142,9 +147,9 @@ bool heedi_tile_usable(void) {
     return false;
 }
 
-void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands, bool add,
-                const heedi_ahead *ahead) {
-    (void)c, (void)c_step, (void)columns, (void)alpha, (void)operands, (void)add, (void)ahead;
+void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands,
+                const real *first, bool add, const heedi_ahead *ahead) {
+    (void)c, (void)c_step, (void)columns, (void)alpha, (void)operands, (void)first, (void)add, (void)ahead;
     heed_bug(__FILE__, __LINE__, "this processor has no registers for the tile");
 }
 

@@ -11,7 +11,7 @@
 #include "heed/real.h"
 
 #define HEEDI_TILE_LEFT 32 /* of C's elements that lie side by side */
-#define HEEDI_TILE_RIGHT HEEDI_PACKED_WIDTH
+#define HEEDI_TILE_RIGHT 12
 #define HEEDI_TILE_REST 8 /* a narrower tile: 2^n strips end with one or two of these */
 
 /* Memory that will be read soon: n pairs of cache lines, `step` elements from one pair to the next. */
@@ -22,7 +22,7 @@ typedef struct heedi_ahead {
 
 /* What a tile multiplies: 32 strips side by side, left(i, p) = left[p * left_step + i], and as many strips of `right`
  * as the tile is wide; k elements of each. Right strips along memory (k_step 1) go with a left panel that is packed
- * (left_step 32) or lies in place, others with a packed one. */
+ * (left_step 32) or lies in place, packed ones (step 1, k_step 12) with a packed one. */
 typedef struct heedi_tile_operands {
     const real *left;
     size_t left_step;
@@ -34,9 +34,10 @@ typedef struct heedi_tile_operands {
 bool heedi_tile_usable(void);
 
 /* c[j * c_step + i] = alpha * sum over p < k of left(i, p) * right(j, p), i < 32, j < columns (12, or 8 of
- * strips along memory), plus what it was where `add`; one chain of fused multiply-adds in the order of p. Asks
+ * strips along memory): one chain of fused multiply-adds in the order of p. It joins first[j * 32 + i] unless `first`
+ * is NULL, and their sum what c was, where `add`: so two additions of a tree of sums cost no way through memory. Asks
  * meanwhile for as much of what comes as k leaves time for. */
-void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands, bool add,
-                const heedi_ahead *ahead);
+void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands,
+                const real *first, bool add, const heedi_ahead *ahead);
 
 #endif
