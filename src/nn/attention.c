@@ -19,7 +19,7 @@
 #include "nn/softmax.h"
 
 enum { QUERIES = 2 * HEEDI_LANES }; /* of a group */
-enum { ROWS_AHEAD = 32 };
+enum { ROWS_AHEAD = 32, MOST_SOON = 8, SOON_AT_ONCE = 2 };
 
 static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -103,6 +103,16 @@ static item item_at(const heed_attention *attention, const heed_ragged *query_ro
                   .sequence = query_rows->sequence[sequence]};
 }
 
+/* The item that a thread which has taken item i is likely to take next; without queries and keys where there is none.
+ */
+static item item_behind(const heed_attention *attention, const heed_ragged *query_rows, const heed_ragged *key_rows,
+                        size_t i) {
+    const size_t next = i + (size_t)omp_get_num_threads();
+    if (next >= query_rows->n_sequences * attention->heads)
+        return (item){0};
+    return item_at(attention, query_rows, key_rows, next / attention->heads, next % attention->heads);
+}
+
 static half half_at(const heed_attention *attention, const item *it, size_t first) {
     const size_t n = first < it->n_queries ? heedi_min(HEEDI_LANES, it->n_queries - first) : 0;
     const size_t n_keys = attention->causal ? heedi_min(first + n, it->n_keys) : it->n_keys;
@@ -115,6 +125,44 @@ static group group_at(const heed_attention *attention, const item *it, size_t fi
         g.half[1].n_keys = g.half[1].n_blocks = g.half[0].n_blocks;
     g.n = g.half[0].n + g.half[1].n;
     return g;
+}
+
+/* Rows of several arrays that will be read or written soon. They are asked for into the second cache before products,
+ * some at a time: more than a core can wait for at once would hold the product up. */
+typedef struct soon {
+    const real *x[MOST_SOON];
+    size_t rows[MOST_SOON], stride[MOST_SOON];
+    size_t n, width, asked;
+} soon;
+
+static void will_use(soon *s, const real *x, size_t rows, size_t stride) {
+    s->x[s->n] = x;
+    s->rows[s->n] = rows;
+    s->stride[s->n++] = stride;
+}
+
+static void ask_for_some(soon *s) {
+    for (size_t i = 0; i < SOON_AT_ONCE && s->asked < s->n; i++, s->asked++)
+        for (size_t r = 0; r < s->rows[s->asked]; r++)
+            for (size_t c = 0; c < s->width; c += HEEDI_LINE)
+                __builtin_prefetch(s->x[s->asked] + r * s->stride[s->asked] + c, 0, 2);
+}
+
+/* Of an item's keys, the part that goes with the group at query `first` of `n_queries`. */
+static void will_use_keys(soon *s, const heed_attention *attention, const item *it, const real *keys, size_t first,
+                          size_t n_queries) {
+    const size_t from = it->n_keys * first / n_queries;
+    const size_t to = it->n_keys * heedi_min(first + QUERIES, n_queries) / n_queries;
+    will_use(s, keys + it->key_at + from * attention->key_stride, to - from, attention->key_stride);
+}
+
+/* Of the group behind the one at query `first`; it may belong to the next item. */
+static void will_use_queries(soon *s, const item *it, const item *next, size_t first, const real *x, size_t at,
+                             size_t next_at, size_t stride) {
+    if (first + QUERIES < it->n_queries)
+        will_use(s, x + at + (first + QUERIES) * stride, heedi_min(QUERIES, it->n_queries - first - QUERIES), stride);
+    else
+        will_use(s, x + next_at, heedi_min(QUERIES, next->n_queries), stride);
 }
 
 /* out (n_out, padded) = scale * the rows of x, zeros behind. */
@@ -238,8 +286,9 @@ static void group_scores(const heed_attention *attention, const workspace *w, co
 }
 
 static void forward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
-                          const item *it, const group *g, real *output, real *log_sum, const real *query) {
+                          const item *it, const group *g, soon *s, real *output, real *log_sum, const real *query) {
     real sum[QUERIES] = {0}, log_of_sum[QUERIES] = {0};
+    ask_for_some(s);
     group_scores(attention, w, g, query);
     for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
         const half *h = &g->half[i];
@@ -250,6 +299,7 @@ static void forward_group(const heed_attention *attention, const heedi_dropout *
             multiply(weights, w->mask, h->n_keys);
         }
     }
+    ask_for_some(s);
     sum_over_keys(w, g, w->weights, w->value);
     for (size_t l = 0; l < g->n; l++)
         sum[l] = 1 / sum[l];
@@ -278,6 +328,7 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
     for (size_t i = 0; i < items; i++) {
         const workspace w = my_workspace(attention, key_rows->max_length);
         const item it = item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
+        const item next = item_behind(attention, query_rows, key_rows, i);
         const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
         copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
@@ -285,7 +336,12 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
         for (size_t first = 0; first < it.n_queries; first += QUERIES) {
             const group g = group_at(attention, &it, first);
             pairs += pairs_of(&g);
-            forward_group(attention, &dropout, &w, &it, &g, output + it.output_at + first * it.output_stride,
+            soon s = {.width = attention->head_width};
+            will_use_keys(&s, attention, &next, key, first, it.n_queries);
+            will_use_keys(&s, attention, &next, value, first, it.n_queries);
+            will_use_queries(&s, &it, &next, first, query, it.query_at, next.query_at, attention->query_stride);
+            will_use(&s, output + it.output_at + first * it.output_stride, g.n, it.output_stride);
+            forward_group(attention, &dropout, &w, &it, &g, &s, output + it.output_at + first * it.output_stride,
                           log_sum + it.log_sum_at + first * attention->heads,
                           query + it.query_at + first * attention->query_stride);
         }
@@ -336,15 +392,17 @@ HEED_MULTIVERSION static void softmax_backward(real *d_weights, real *weights, c
 
 /* Adds to w->d_key and w->d_value, overwrites the group's rows of d_query. */
 static void backward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
-                           const item *it, const group *g, real *d_query, const real *d_output, const real *output,
-                           const real *log_sum, const real *query) {
+                           const item *it, const group *g, soon *s, real *d_query, const real *d_output,
+                           const real *output, const real *log_sum, const real *query) {
     real log_of_sum[QUERIES] = {0}, dot[QUERIES], scale[QUERIES];
     for (size_t l = 0; l < g->n; l++)
         log_of_sum[l] = log_sum[l * attention->heads];
+    ask_for_some(s);
     group_scores(attention, w, g, query);
 
     copy_in(w->d_output, QUERIES, w->padded, d_output, g->n, attention->head_width, it->output_stride, 1);
     heedi_transpose(w->d_output_transposed, w->d_output, QUERIES, w->padded);
+    ask_for_some(s);
     product_with_keys(w->d_weights, w, g, w->value, w->d_output_transposed, attention->head_width);
     dot_rows(dot, d_output, output, g->n, attention->head_width, it->output_stride);
     for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
@@ -357,7 +415,9 @@ static void backward_group(const heed_attention *attention, const heedi_dropout 
                          h->n_blocks);
     }
 
+    ask_for_some(s);
     add_to_keys(w->d_value, w, g, w->weights, w->d_output);
+    ask_for_some(s);
     add_to_keys(w->d_key, w, g, w->d_weights, w->query);
     sum_over_keys(w, g, w->d_weights, w->key);
     for (size_t l = 0; l < g->n; l++)
@@ -387,6 +447,7 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
     for (size_t i = 0; i < items; i++) {
         const workspace w = my_workspace(attention, key_rows->max_length);
         const item it = item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
+        const item next = item_behind(attention, query_rows, key_rows, i);
         const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
         copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
@@ -398,7 +459,16 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
             pairs += pairs_of(&g);
             const size_t query_at = it.query_at + first * attention->query_stride;
             const size_t output_at = it.output_at + first * it.output_stride;
-            backward_group(attention, &dropout, &w, &it, &g, d_query + query_at, d_output + output_at,
+            soon s = {.width = head_width};
+            will_use_keys(&s, attention, &next, key, first, it.n_queries);
+            will_use_keys(&s, attention, &next, value, first, it.n_queries);
+            will_use_queries(&s, &it, &next, first, query, it.query_at, next.query_at, attention->query_stride);
+            will_use_queries(&s, &it, &next, first, d_output, it.output_at, next.output_at, it.output_stride);
+            will_use_queries(&s, &it, &next, first, output, it.output_at, next.output_at, it.output_stride);
+            will_use(&s, d_query + query_at, g.n, attention->query_stride);
+            will_use_keys(&s, attention, &it, d_key, first, it.n_queries);
+            will_use_keys(&s, attention, &it, d_value, first, it.n_queries);
+            backward_group(attention, &dropout, &w, &it, &g, &s, d_query + query_at, d_output + output_at,
                            output + output_at, log_sum + it.log_sum_at + first * attention->heads, query + query_at);
         }
         heed_stage_work(10.0 * (double)(pairs * head_width));
