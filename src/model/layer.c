@@ -141,26 +141,41 @@ void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y,
                       (real)pass->config->model.norm_eps);
 }
 
+enum { ENOUGH_OF_A_GRAIN = 32768 }; /* elements: less is done sooner with all grains' rows at once, by all threads */
+
 typedef struct norm_leaf {
     const heedi_norm *norm;
+    real *d_x;
     const real *x, *d_y, *mean, *rstd;
+    bool add, goes_on;
 } norm_leaf;
 
+static void backward_rows(const norm_leaf *leaf, size_t first_row, size_t n_rows) {
+    const size_t width = leaf->norm->width, at = first_row * width;
+    heed_norm_backward_input(leaf->d_x + at, leaf->d_y + at, leaf->x + at, leaf->mean + first_row,
+                             leaf->rstd + first_row, leaf->norm->gain, n_rows, width, leaf->add);
+}
+
+/* A large grain's rows go on to the input's gradient, while they are in the cache: every row belongs to one grain. */
 static void sum_norm(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
     const norm_leaf *leaf = context;
-    const size_t width = leaf->norm->width;
+    const size_t width = leaf->norm->width, at = first_row * width;
     (void)grain;
-    heed_norm_backward_gain(d[0], leaf->norm->bias ? d[1] : NULL, leaf->d_y + first_row * width,
-                            leaf->x + first_row * width, leaf->mean + first_row, leaf->rstd + first_row, n_rows, width);
+    heed_norm_backward_gain(d[0], leaf->norm->bias ? d[1] : NULL, leaf->d_y + at, leaf->x + at, leaf->mean + first_row,
+                            leaf->rstd + first_row, n_rows, width);
+    if (leaf->goes_on)
+        backward_rows(leaf, first_row, n_rows);
 }
 
 void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d_x, const real *d_y, const real *x,
                          const real *mean, const real *rstd, bool add) {
     const heed_ragged *rows = pass->rows;
-    norm_leaf leaf = {norm, x, d_y, mean, rstd};
+    const bool large = rows->n_rows * norm->width >= rows->n_grains * ENOUGH_OF_A_GRAIN;
+    norm_leaf leaf = {norm, d_x, x, d_y, mean, rstd, add, pass->gradient && large};
     if (pass->gradient)
         heed_gradient_sum(pass->gradient, rows, norm->tensors, norm->n_tensors, sum_norm, &leaf);
-    heed_norm_backward_input(d_x, d_y, x, mean, rstd, norm->gain, rows->n_rows, norm->width, add);
+    if (!leaf.goes_on)
+        backward_rows(&leaf, 0, rows->n_rows);
 }
 
 void heedi_drop(const heedi_pass *pass, real *x, uint32_t site) {

@@ -125,11 +125,18 @@ void heed_norm_backward_input(real *d_x, const real *d_y, const real *x, const r
 HEED_MULTIVERSION static void backward_columns(real *d_gain, real *d_bias, const real *d_y, const real *x,
                                                const real *mean, const real *rstd, size_t rows, size_t width,
                                                size_t from, size_t to) {
+    const size_t rows_ahead = HEEDI_AHEAD / width + 1;
     for (size_t i = from; i < to; i++)
         d_gain[i] = 0;
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
+        const real *g = d_y + r * width, *row = x + r * width;
+        for (size_t i = from; i < to; i += HEEDI_LINE) {
+            __builtin_prefetch(g + rows_ahead * width + i, 0, 2);
+            __builtin_prefetch(row + rows_ahead * width + i, 0, 2);
+        }
         for (size_t i = from; i < to; i++)
-            d_gain[i] = heedi_fma(d_y[r * width + i], (x[r * width + i] - mean[r]) * rstd[r], d_gain[i]);
+            d_gain[i] = heedi_fma(g[i], (row[i] - mean[r]) * rstd[r], d_gain[i]);
+    }
     if (!d_bias)
         return;
     for (size_t i = from; i < to; i++)
