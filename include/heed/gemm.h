@@ -41,6 +41,13 @@ int heed_gemm_threads(void);
 void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
                size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c);
 
+/* C = Z + (row + op(A) op(B)): every row of the product joins `row` (n), and their sum Z (m, n); either may be NULL.
+ * Overwrites C, which is neither Z nor a factor. The bits are those of C = row, C += op(A) op(B), C = Z + C; where the
+ * micro-kernel is our own the additions cost no way through memory. Otherwise as heed_gemm. */
+void heed_gemm_add(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const real *a, size_t stride_a,
+                   const real *b, size_t stride_b, const real *row, const real *z, size_t stride_z, real *c,
+                   size_t stride_c);
+
 /* A run of k that is a product of its own, and how many additions close behind it. */
 typedef struct heed_gemm_part {
     size_t k, n_additions;

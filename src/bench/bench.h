@@ -99,10 +99,10 @@ heed_status heedi_measure_kernels(heed_comm *comm, heedi_kernel kernels[HEEDI_N_
 
 /* ---- steps ------------------------------------------------------------------------------------------------------- */
 
-typedef struct heedi_memory { /* bytes a rank, of rank 0 */
+typedef struct heedi_rank_memory { /* bytes a rank, of rank 0 */
     size_t parameters, activations;
     heed_gradsync_memory exchange;
-} heedi_memory;
+} heedi_rank_memory;
 
 typedef struct heedi_steps {
     size_t n_steps;         /* measured, after some to warm up */
@@ -111,7 +111,7 @@ typedef struct heedi_steps {
     double flops_per_token; /* by the usual count */
     double n_parameters;
     heed_stage_times stages; /* a step: means over steps and ranks; operations: of all ranks */
-    heedi_memory memory;
+    heedi_rank_memory memory;
     double peak_bytes; /* most memory that rank 0 ever had */
 } heedi_steps;
 

@@ -59,7 +59,7 @@ static heed_status plan_memory(const heed_config *config, const heed_params *par
     const size_t probes = (sizes->probes + (size_t)f->n_ranks - 1) / (size_t)f->n_ranks; /* the largest part */
     const size_t n_sequences = trained > probes ? trained : probes;
     const size_t arena = params->n_elements * sizeof(real);
-    f->memory = (heedi_memory){.parameters = arena, .exchange = f->exchange.memory};
+    f->memory = (heedi_rank_memory){.parameters = arena, .exchange = f->exchange.memory};
     heed_store_trim();
     f->base_bytes = resident_bytes();
     f->peak_bytes = heed_gemm_peak_bytes();

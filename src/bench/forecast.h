@@ -12,7 +12,7 @@ typedef struct heedi_forecast {
     int n_ranks, ranks_per_node;                  /* asked */
     double n_parameters, flops_per_token, tokens; /* tokens a step: of targets */
     heed_gradsync_view exchange;                  /* of rank 0 */
-    heedi_memory memory;                          /* bytes of a rank */
+    heedi_rank_memory memory;                     /* bytes of a rank */
     size_t base_bytes, snapshot_bytes;            /* beside that: of the process; of rank 0 alone */
     size_t map_bytes, first_map_bytes;            /* of attention maps: a rank's, and rank 0's */
     /* for a moment, beside all of it: at the start, factors and product of heed_gemm_peak; later, on rank 0, the part

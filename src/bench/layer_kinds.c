@@ -13,6 +13,7 @@
 #include "heed/nn/loss.h"
 #include "heed/nn/norm.h"
 #include "model/add.h"
+#include "model/layer.h"
 
 enum { ALIGNED = HEED_ALIGNMENT / sizeof(real) };
 
@@ -49,11 +50,15 @@ static const heed_ragged *rows_under(const heedi_workbench *w, const heed_tensor
     return reads_source ? &w->source.ragged : &w->target.ragged;
 }
 
+/* As in the model: a branch's last product joins the stream at once, unless dropout lies between. */
 static void linear_forward(heedi_workbench *w) {
     FOR_TENSORS(w, t, is_linear(t)) {
         const size_t rows = rows_under(w, t)->n_rows;
         const real *x = last(w, rows * t->dims[1]);
-        heed_linear_forward(next(w, rows * t->dims[0]), x, w->weights + t->offset, NULL, rows, t->dims[1], t->dims[0]);
+        const bool joins = t->role == HEED_ROLE_RESIDUAL && w->config->model.dropout == 0;
+        const real *z = joins ? next(w, rows * t->dims[0]) : NULL;
+        heed_linear_forward_add(next(w, rows * t->dims[0]), z, x, w->weights + t->offset, NULL, rows, t->dims[1],
+                                t->dims[0]);
     }
 }
 
@@ -142,8 +147,10 @@ static void attention_backward(heedi_workbench *w) {
     all_attention(w, look_backward);
 }
 
-/* An activation a block, and what its branches add to the stream. */
+/* An activation a block, and the additions of its branches to the stream, where products do not make them. */
 static void stack_pointwise_forward(heedi_workbench *w, size_t rows, size_t n_layers, size_t n_branches) {
+    if (w->config->model.dropout == 0)
+        n_branches = 0;
     for (size_t layer = 0; layer < n_layers; layer++) {
         const real *x = last(w, rows * w->hidden);
         heed_activation_forward(w->config->model.activation, next(w, rows * w->hidden), x, rows * w->hidden);
@@ -226,24 +233,16 @@ static void linear_backward_weight(heedi_workbench *w) {
     }
 }
 
-static void gain_leaf(void *context, real *const *d, size_t first_row, size_t n_rows, size_t grain) {
-    const heedi_workbench *w = context;
-    const size_t width = w->tensor->size;
-    (void)grain;
-    heed_norm_backward_gain(d[0], NULL, w->d_y + first_row * width, w->x + first_row * width, w->pool, w->pool, n_rows,
-                            width);
-}
-
 static void norm_backward(heedi_workbench *w) {
     FOR_TENSORS(w, t, t->role == HEED_ROLE_GAIN) {
-        const size_t tensor = (size_t)(t - w->params->tensors);
         const heed_ragged *rows = rows_under(w, t);
-        w->tensor = t;
-        w->d_y = last(w, rows->n_rows * t->size);
-        w->x = next(w, rows->n_rows * t->size);
-        heed_gradient_sum(w->gradient, rows, &tensor, 1, gain_leaf, w);
-        heed_norm_backward_input(next(w, rows->n_rows * t->size), w->d_y, w->x, w->pool, w->pool,
-                                 w->weights + t->offset, rows->n_rows, t->size, true);
+        const heedi_pass pass = {.config = w->config, .rows = rows, .gradient = w->gradient};
+        const heedi_norm norm = {.gain = w->weights + t->offset,
+                                 .width = t->size,
+                                 .tensors = {(size_t)(t - w->params->tensors)},
+                                 .n_tensors = 1};
+        const real *d_y = last(w, rows->n_rows * t->size), *x = next(w, rows->n_rows * t->size);
+        heedi_norm_backward(&pass, &norm, next(w, rows->n_rows * t->size), d_y, x, w->pool, w->pool, true);
     }
 }
 

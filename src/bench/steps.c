@@ -157,9 +157,9 @@ heed_status heedi_measure_steps(heed_comm *comm, const heed_config *config, cons
         struct rusage usage;
         getrusage(RUSAGE_SELF, &usage);
         steps->peak_bytes = 1024.0 * (double)usage.ru_maxrss;
-        steps->memory = (heedi_memory){.parameters = params->n_elements * sizeof(real),
-                                       .activations = heed_model_activation_bytes(run->trainer.model),
-                                       .exchange = heed_gradsync_bytes(run->trainer.sync)};
+        steps->memory = (heedi_rank_memory){.parameters = params->n_elements * sizeof(real),
+                                            .activations = heed_model_activation_bytes(run->trainer.model),
+                                            .exchange = heed_gradsync_bytes(run->trainer.sync)};
         status = share_times(comm, n_steps, &steps->stages, error);
     }
     close_run(run);

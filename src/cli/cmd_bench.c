@@ -122,7 +122,7 @@ static void print_stages(const bench *b) {
 }
 
 static void print_table(const bench *b, const heed_comm *comm) {
-    const heedi_memory *memory = &b->steps.memory;
+    const heedi_rank_memory *memory = &b->steps.memory;
     printf("%d rank%s x %d thread%s on %d node%s, BLIS kernel %s\n\n", comm->size, comm->size == 1 ? "" : "s",
            heed_gemm_threads(), heed_gemm_threads() == 1 ? "" : "s", comm->n_nodes, comm->n_nodes == 1 ? "" : "s",
            heed_gemm_kernel());
@@ -174,7 +174,7 @@ static json_t *machine_json(const bench *b) {
 }
 
 static void print_json(const bench *b, const heed_comm *comm) {
-    const heedi_memory *memory = &b->steps.memory;
+    const heedi_rank_memory *memory = &b->steps.memory;
     json_t *scaling = json_array();
     for (size_t i = 0; i < b->n_points; i++)
         json_array_append_new(scaling,

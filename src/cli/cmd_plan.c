@@ -86,7 +86,7 @@ typedef struct sums {
 
 static sums add_up(const plan *p) {
     const heedi_forecast *f = &p->forecast;
-    const heedi_memory *m = &f->memory;
+    const heedi_rank_memory *m = &f->memory;
     const int64_t every = p->config.checkpoint.every, steps = p->config.train.steps;
     const double written = every > 0 ? ceil((double)steps / (double)every) : 1;
     const heed_gradsync_view *x = &f->exchange;
@@ -106,7 +106,7 @@ static sums add_up(const plan *p) {
 
 static void print_plan(const plan *p) {
     const heedi_forecast *f = &p->forecast;
-    const heedi_memory *m = &f->memory;
+    const heedi_rank_memory *m = &f->memory;
     const sums s = add_up(p);
     printf("%d rank%s, %d on a node, %d thread%s each\n\n", f->n_ranks, f->n_ranks == 1 ? "" : "s", f->ranks_per_node,
            heed_gemm_threads(), heed_gemm_threads() == 1 ? "" : "s");
@@ -136,7 +136,7 @@ static void print_plan(const plan *p) {
 
 static void print_json(const plan *p) {
     const heedi_forecast *f = &p->forecast;
-    const heedi_memory *m = &f->memory;
+    const heedi_rank_memory *m = &f->memory;
     const sums s = add_up(p);
     json_t *memory =
         json_pack("{sI sI sI sI sI sI sI sI sI sI sI}", "process", (json_int_t)f->base_bytes, "measuring_the_peak",

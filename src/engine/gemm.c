@@ -24,6 +24,7 @@
 
 static const char choice[] = "BLIS_ARCH_TYPE"; /* BLIS's own environment variable: a number of its enum arch_t */
 static const double flops_per_thread = 1 << 18;
+enum { ELEMENTS_WORTH_THREADS = 16384 }; /* where they are but moved */
 
 static struct {
     bool open;
@@ -220,19 +221,28 @@ static int begin_product(double flops) {
     return threads_for(flops, gemm.n_threads);
 }
 
-void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
-               size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c) {
+static void check_shapes(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const real *a,
+                         size_t stride_a, const real *b, size_t stride_b, const real *c, size_t stride_c) {
     const size_t most = (size_t)INT32_MAX; /* keeps every index product within 64 bits */
     HEED_CHECK(gemm.open && a && b && c);
-    HEED_CHECK(beta == 0 || beta == 1); /* BLIS rounds any other product beta C twice at an edge, once elsewhere */
     HEED_CHECK(m <= most && n <= most && k <= most);
     HEED_CHECK(stride_a <= most && stride_b <= most && stride_c <= most);
     HEED_CHECK(stride_a >= (transpose_a ? m : k));
     HEED_CHECK(stride_b >= (transpose_b ? k : n));
     HEED_CHECK(stride_c >= n);
+}
+
+static double flops_of(size_t m, size_t n, size_t k) {
+    return 2.0 * (double)m * (double)n * (double)k;
+}
+
+void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, real alpha, const real *a,
+               size_t stride_a, const real *b, size_t stride_b, real beta, real *c, size_t stride_c) {
+    check_shapes(transpose_a, transpose_b, m, n, k, a, stride_a, b, stride_b, c, stride_c);
+    HEED_CHECK(beta == 0 || beta == 1); /* BLIS rounds any other product beta C twice at an edge, once elsewhere */
     if (m == 0 || n == 0)
         return;
-    const int n_threads = begin_product(2.0 * (double)m * (double)n * (double)k);
+    const int n_threads = begin_product(flops_of(m, n, k));
     if (gemm.blocks && k > 0)
         heedi_blocks_multiply(&(heedi_product_task){.m = m,
                                                     .n = n,
@@ -246,6 +256,48 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
                               n_threads);
     else
         multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c, n_threads);
+}
+
+static void fill_rows(real *c, size_t stride_c, const real *row, size_t m, size_t n) {
+#pragma omp parallel for schedule(static) if (m * n >= ELEMENTS_WORTH_THREADS)
+    for (size_t r = 0; r < m; r++)
+        memcpy(c + r * stride_c, row, n * sizeof *c);
+}
+
+static void add_rows(real *c, size_t stride_c, const real *z, size_t stride_z, size_t m, size_t n) {
+#pragma omp parallel for schedule(static) if (m * n >= ELEMENTS_WORTH_THREADS)
+    for (size_t r = 0; r < m; r++)
+        for (size_t i = 0; i < n; i++)
+            c[r * stride_c + i] = z[r * stride_z + i] + c[r * stride_c + i];
+}
+
+void heed_gemm_add(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const real *a, size_t stride_a,
+                   const real *b, size_t stride_b, const real *row, const real *z, size_t stride_z, real *c,
+                   size_t stride_c) {
+    check_shapes(transpose_a, transpose_b, m, n, k, a, stride_a, b, stride_b, c, stride_c);
+    HEED_CHECK(z != c && (!z || stride_z >= n));
+    if (m == 0 || n == 0)
+        return;
+    if (gemm.blocks && k > 0 && heedi_blocks_take_terms()) {
+        const heedi_product_task task = {.m = m,
+                                         .n = n,
+                                         .k = k,
+                                         .alpha = 1,
+                                         .a = {a, transpose_a ? 1 : stride_a, transpose_a ? stride_a : 1},
+                                         .b = {b, transpose_b ? 1 : stride_b, transpose_b ? stride_b : 1},
+                                         .c = c,
+                                         .c_row = stride_c,
+                                         .row = row,
+                                         .z = z,
+                                         .z_row = stride_z};
+        heedi_blocks_multiply(&task, begin_product(flops_of(m, n, k)));
+        return;
+    }
+    if (row)
+        fill_rows(c, stride_c, row, m, n);
+    heed_gemm(transpose_a, transpose_b, m, n, k, 1, a, stride_a, b, stride_b, row ? 1 : 0, c, stride_c);
+    if (z)
+        add_rows(c, stride_c, z, stride_z, m, n);
 }
 
 bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_parts, const real *a, size_t stride_a,
@@ -272,7 +324,7 @@ bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_par
                                      .c_row = stride_c,
                                      .parts = parts,
                                      .n_parts = n_parts};
-    heedi_blocks_multiply(&task, begin_product(2.0 * (double)m * (double)n * (double)k));
+    heedi_blocks_multiply(&task, begin_product(flops_of(m, n, k)));
     return true;
 }
 

@@ -125,15 +125,28 @@ typedef struct loops {
     size_t c_left, c_right; /* elements to C's next row and column, as the kernel sees them */
     const heed_gemm_part *parts;
     size_t n_parts;
+    const real *row, *z; /* of our own tile alone, whose left strips are B's */
+    size_t z_row;
 } loops;
 
 static loops kernel_words(const heedi_product_task *t) {
     const heedi_strips rows_of_a = {t->a.at, t->a.row, t->a.column}, columns_of_b = {t->b.at, t->b.column, t->b.row};
-    const loops rows = {t->m,         t->n, t->k,     t->alpha, t->beta,  rows_of_a,
-                        columns_of_b, t->c, t->c_row, 1,        t->parts, t->n_parts};
-    const loops columns = {t->n,      t->m, t->k, t->alpha, t->beta,  columns_of_b,
-                           rows_of_a, t->c, 1,    t->c_row, t->parts, t->n_parts};
-    return blocks.likes_rows ? rows : columns;
+    const bool rows = blocks.likes_rows;
+    return (loops){.left = rows ? t->m : t->n,
+                   .right = rows ? t->n : t->m,
+                   .k = t->k,
+                   .alpha = t->alpha,
+                   .beta = t->beta,
+                   .l = rows ? rows_of_a : columns_of_b,
+                   .r = rows ? columns_of_b : rows_of_a,
+                   .c = t->c,
+                   .c_left = rows ? t->c_row : 1,
+                   .c_right = rows ? 1 : t->c_row,
+                   .parts = t->parts,
+                   .n_parts = t->n_parts,
+                   .row = t->row,
+                   .z = t->z,
+                   .z_row = t->z_row};
 }
 
 static heedi_strips strips_from(heedi_strips strips, size_t strip, size_t k) {
@@ -219,26 +232,32 @@ static bool is_rest(size_t columns, const heedi_strips *right) {
     return columns == HEEDI_TILE_REST && right->k_step == 1;
 }
 
-/* As heedi_tile, of whose arguments BLIS's kernels know no `first`. Operands go by pointer: a structure that is written
- * by halves and read whole waits for the store. A tile at an edge is made beside C, with what the panels' zeros give,
- * and its part of C taken from it. */
-static void multiply_tile(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
-                          const real *first, bool add, const heedi_ahead *ahead) {
-    if (!blocks.own) {
-        multiply_by_blis(c, rows, columns, alpha, o, add);
-        return;
-    }
-    if (rows == HEEDI_TILE_LEFT && (columns == HEEDI_TILE_RIGHT || is_rest(columns, &o->right))) {
-        heedi_tile(c->at, c->right, columns, alpha, o, first, add, ahead);
-        return;
-    }
+/* A tile at an edge is made by itself, with what the panels' zeros give, and its part of C taken from it. */
+static void multiply_edge(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
+                          const heedi_tile_terms *terms, const heedi_ahead *ahead) {
     real whole[HEEDI_TILE_RIGHT * HEEDI_TILE_LEFT] __attribute__((aligned(HEED_ALIGNMENT)));
     const size_t width = is_rest(columns, &o->right) ? HEEDI_TILE_REST : HEEDI_TILE_RIGHT;
-    for (size_t j = 0; add && j < columns; j++)
-        memcpy(whole + j * HEEDI_TILE_LEFT, c->at + j * c->right, rows * sizeof *whole);
-    heedi_tile(whole, HEEDI_TILE_LEFT, width, alpha, o, first, add, ahead);
+    const heedi_tile_terms none = {0};
+    heedi_tile(whole, HEEDI_TILE_LEFT, width, alpha, o, &none, ahead);
     for (size_t j = 0; j < columns; j++)
-        memcpy(c->at + j * c->right, whole + j * HEEDI_TILE_LEFT, rows * sizeof *whole);
+        for (size_t i = 0; i < rows; i++) {
+            real sum = whole[j * HEEDI_TILE_LEFT + i];
+            if (terms->first)
+                sum = terms->first[j * terms->first_step + i] + sum;
+            c->at[j * c->right + i] = terms->second ? terms->second[j * terms->second_step + i] + sum : sum;
+        }
+}
+
+/* As heedi_tile; BLIS's kernels can add to C alone, as the second term. Operands go by pointer: a structure that is
+ * written by halves and read whole waits for the store. */
+static void multiply_tile(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
+                          const heedi_tile_terms *terms, const heedi_ahead *ahead) {
+    if (!blocks.own)
+        multiply_by_blis(c, rows, columns, alpha, o, terms->second);
+    else if (rows == HEEDI_TILE_LEFT && (columns == HEEDI_TILE_RIGHT || is_rest(columns, &o->right)))
+        heedi_tile(c->at, c->right, columns, alpha, o, terms, ahead);
+    else
+        multiply_edge(c, rows, columns, alpha, o, terms, ahead);
 }
 
 /* What is multiplied at a time: strips [left, left + n_left) and [right, right + n_right) of the operands, elements
@@ -264,11 +283,13 @@ static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows,
     for (size_t i = b->first_part; i < b->end_part; i++) {
         const heed_gemm_part part = p->parts[i];
         const size_t joined = part.k <= blocks.k_block ? least(part.n_additions, most_joined) : 0;
-        const real *first = joined == 2 ? stack[height - 1].at : NULL;
+        const tile *to = &stack[height - joined];
         for (size_t q = 0; q < part.k; q += blocks.k_block) {
-            o.k = least(part.k - q, blocks.k_block);
+            const heedi_tile_terms terms = {joined == 2 ? stack[height - 1].at : NULL,
+                                            joined > 0 || q > 0 ? to->at : NULL, blocks.left_width, to->right};
             const heedi_ahead ahead = ask_for(soon);
-            multiply_tile(&stack[height - joined], rows, columns, 1, &o, first, joined > 0 || q > 0, &ahead);
+            o.k = least(part.k - q, blocks.k_block);
+            multiply_tile(to, rows, columns, 1, &o, &terms, &ahead);
             o.left += o.k * o.left_step;
             o.right.at += o.k * o.right.k_step;
         }
@@ -324,10 +345,25 @@ static heedi_strips ready_right(const loops *p, const block *b, size_t j, size_t
     return (heedi_strips){b->right_packed, 1, blocks.right_stride};
 }
 
+/* What the tile at C's left strip i and right strip j joins: the first block of k the row, the last one z, and those
+ * between what the blocks before have left in C. */
+static heedi_tile_terms terms_of(const loops *p, const block *b, const tile *c, size_t i, size_t j) {
+    heedi_tile_terms terms = {0};
+    if (p->row || p->z) {
+        terms.first = b->q > 0 ? c->at : p->row ? p->row + i : NULL;
+        terms.first_step = b->q > 0 ? c->right : 0;
+        terms.second = p->z && b->q + b->k == p->k ? p->z + j * p->z_row + i : NULL;
+        terms.second_step = p->z_row;
+    } else if (b->q > 0 || p->beta != 0) {
+        terms.second = c->at;
+        terms.second_step = c->right;
+    }
+    return terms;
+}
+
 /* A column of tiles. */
 static void multiply_panel(const loops *p, const block *b, const heedi_strips *r, size_t j, size_t columns,
                            coming *soon) {
-    const bool add = b->q > 0 || p->beta != 0;
     heedi_tile_operands o = {b->panels.at, b->panels.k_step, *r, b->k};
     tile c = {p->c + b->left * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
     for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
@@ -335,8 +371,9 @@ static void multiply_panel(const loops *p, const block *b, const heedi_strips *r
         if (p->parts) {
             sum_tile(p, b, &c, rows, columns, o, soon);
         } else {
+            const heedi_tile_terms terms = terms_of(p, b, &c, b->left + i, b->right + j);
             const heedi_ahead ahead = ask_for(soon);
-            multiply_tile(&c, rows, columns, p->alpha, &o, NULL, add, &ahead);
+            multiply_tile(&c, rows, columns, p->alpha, &o, &terms, &ahead);
         }
         o.left += b->panels.step;
         c.at += blocks.left_width * p->c_left;
@@ -483,6 +520,10 @@ bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
     return true;
 }
 
+bool heedi_blocks_take_terms(void) {
+    return blocks.own;
+}
+
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
     const loops p = kernel_words(task);
     const size_t packed_size = blocks.left_size + blocks.right_size;
@@ -515,6 +556,10 @@ void heedi_blocks_close(void) {}
 
 bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
     (void)parts, (void)n_parts;
+    return false;
+}
+
+bool heedi_blocks_take_terms(void) {
     return false;
 }
 

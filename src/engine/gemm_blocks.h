@@ -11,7 +11,8 @@
 #include "heed/status.h"
 
 /* C = alpha A B + beta C with elements (i, j) at i * row + j * column; beta 0 or 1. With parts (alpha 1, beta 0; k
- * theirs together) the sum of their products, as heed_gemm_sum says. */
+ * theirs together) the sum of their products, as heed_gemm_sum says. With `row` or `z` (alpha 1, beta 0, no parts) as
+ * heed_gemm_add says, where heedi_blocks_take_terms. */
 typedef struct heedi_operand {
     const real *at;
     size_t row, column;
@@ -24,6 +25,8 @@ typedef struct heedi_product_task {
     size_t c_row;
     const heed_gemm_part *parts; /* NULL: none */
     size_t n_parts;
+    const real *row, *z; /* NULL: none */
+    size_t z_row;
 } heedi_product_task;
 
 /* Memory to pack into, for n_threads. false in *usable where this BLIS does not offer its micro-kernels this way.
@@ -33,6 +36,9 @@ void heedi_blocks_close(void);
 
 /* Can a sum of these parts be one task? */
 bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts);
+
+/* May a task have `row` and `z`? */
+bool heedi_blocks_take_terms(void);
 
 /* The product, by n_threads; inside a parallel region of at most that many threads, by the calling one. */
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads);

@@ -46,8 +46,8 @@ HEEDI_AVX512_INLINE void move_on(const real *strips[GROUPS], size_t n) {
 /* With the numbers that a compiler knows it needs no registers for them: columns, the step of a packed left panel, and
  * that k runs along memory or strips lie side by side. */
 HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size_t k, real alpha, const real *left,
-                              size_t left_step, const real *right, size_t step, size_t k_step, const real *first,
-                              bool add, heedi_ahead ahead) {
+                              size_t left_step, const real *right, size_t step, size_t k_step,
+                              const heedi_tile_terms *terms, heedi_ahead ahead) {
     sums sum;
     const real *strips[GROUPS];
 #pragma GCC unroll 12
@@ -56,7 +56,10 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size
 #pragma GCC unroll 4
     for (size_t g = 0; g < GROUPS; g++)
         strips[g] = right + g * GROUP * step;
+    const real *first = terms->first, *second = terms->second;
+    const size_t first_step = terms->first_step, second_step = terms->second_step;
     const char *c_line = (const char *)c, *c_end = (const char *)(c + columns * c_step);
+    const char *second_line = second ? (const char *)second : c_line;
     const bool packed = left_step == LEFT;
     const size_t left_ahead = LEFT_AHEAD * left_step;
     ahead.at = ahead.n > 0 ? ahead.at : left;
@@ -65,7 +68,10 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size
         if (c_line < c_end) {
             _mm_prefetch(c_line, _MM_HINT_T0);
             _mm_prefetch(c_line + 64, _MM_HINT_T0);
+            _mm_prefetch(second_line, _MM_HINT_T0);
+            _mm_prefetch(second_line + 64, _MM_HINT_T0);
             c_line += c_step * sizeof *c;
+            second_line += second_step * sizeof *c;
         }
         ask_for(&ahead);
 #pragma GCC unroll 8
@@ -105,12 +111,12 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size
         real *out = c + j * c_step;
         __m512 low = sum.at[j][0], high = sum.at[j][1];
         if (first) {
-            low = _mm512_add_ps(_mm512_loadu_ps(first + j * LEFT), low);
-            high = _mm512_add_ps(_mm512_loadu_ps(first + j * LEFT + LINE), high);
+            low = _mm512_add_ps(_mm512_loadu_ps(first + j * first_step), low);
+            high = _mm512_add_ps(_mm512_loadu_ps(first + j * first_step + LINE), high);
         }
-        if (add) {
-            low = _mm512_add_ps(_mm512_loadu_ps(out), low);
-            high = _mm512_add_ps(_mm512_loadu_ps(out + LINE), high);
+        if (second) {
+            low = _mm512_add_ps(_mm512_loadu_ps(second + j * second_step), low);
+            high = _mm512_add_ps(_mm512_loadu_ps(second + j * second_step + LINE), high);
         }
         _mm512_storeu_ps(out, low);
         _mm512_storeu_ps(out + LINE, high);
@@ -118,23 +124,22 @@ HEEDI_AVX512_INLINE void tile(real *c, size_t c_step, const size_t columns, size
 }
 
 HEEDI_AVX512_INLINE void tile_along(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *o,
-                                    size_t left_step, const real *first, bool add, const heedi_ahead *ahead) {
+                                    size_t left_step, const heedi_tile_terms *terms, const heedi_ahead *ahead) {
     if (columns == RIGHT)
-        tile(c, c_step, RIGHT, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, first, add, *ahead);
+        tile(c, c_step, RIGHT, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, terms, *ahead);
     else
-        tile(c, c_step, HEEDI_TILE_REST, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, first, add,
-             *ahead);
+        tile(c, c_step, HEEDI_TILE_REST, o->k, alpha, o->left, left_step, o->right.at, o->right.step, 1, terms, *ahead);
 }
 
 HEEDI_AVX512 void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands,
-                             const real *first, bool add, const heedi_ahead *ahead) {
+                             const heedi_tile_terms *terms, const heedi_ahead *ahead) {
     const heedi_tile_operands *o = operands;
     if (o->right.k_step != 1)
-        tile(c, c_step, RIGHT, o->k, alpha, o->left, LEFT, o->right.at, 1, RIGHT, first, add, *ahead);
+        tile(c, c_step, RIGHT, o->k, alpha, o->left, LEFT, o->right.at, 1, RIGHT, terms, *ahead);
     else if (o->left_step == LEFT)
-        tile_along(c, c_step, columns, alpha, o, LEFT, first, add, ahead);
+        tile_along(c, c_step, columns, alpha, o, LEFT, terms, ahead);
     else
-        tile_along(c, c_step, columns, alpha, o, o->left_step, first, add, ahead);
+        tile_along(c, c_step, columns, alpha, o, o->left_step, terms, ahead);
 }
 
 bool heedi_tile_usable(void) {
@@ -148,8 +153,8 @@ bool heedi_tile_usable(void) {
 }
 
 void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands,
-                const real *first, bool add, const heedi_ahead *ahead) {
-    (void)c, (void)c_step, (void)columns, (void)alpha, (void)operands, (void)first, (void)add, (void)ahead;
+                const heedi_tile_terms *terms, const heedi_ahead *ahead) {
+    (void)c, (void)c_step, (void)columns, (void)alpha, (void)operands, (void)terms, (void)ahead;
     heed_bug(__FILE__, __LINE__, "this processor has no registers for the tile");
 }
 

@@ -33,11 +33,17 @@ typedef struct heedi_tile_operands {
 /* Can this processor, and this build, run it? */
 bool heedi_tile_usable(void);
 
-/* c[j * c_step + i] = alpha * sum over p < k of left(i, p) * right(j, p), i < 32, j < columns (12, or 8 of
- * strips along memory): one chain of fused multiply-adds in the order of p. It joins first[j * 32 + i] unless `first`
- * is NULL, and their sum what c was, where `add`: so two additions of a tree of sums cost no way through memory. Asks
- * meanwhile for as much of what comes as k leaves time for. */
+/* What a product joins: it first joins first[j * first_step + i], then their sum second[j * second_step + i]; either
+ * may be NULL, or C itself. A step of 0 repeats the same 32 numbers. */
+typedef struct heedi_tile_terms {
+    const real *first, *second;
+    size_t first_step, second_step;
+} heedi_tile_terms;
+
+/* c[j * c_step + i] = second + (first + alpha * sum over p < k of left(i, p) * right(j, p)), i < 32, j < columns (12,
+ * or 8 of strips along memory): one chain of fused multiply-adds in the order of p. Asks meanwhile for as much of what
+ * comes as k leaves time for. */
 void heedi_tile(real *c, size_t c_step, size_t columns, real alpha, const heedi_tile_operands *operands,
-                const real *first, bool add, const heedi_ahead *ahead);
+                const heedi_tile_terms *terms, const heedi_ahead *ahead);
 
 #endif

@@ -214,7 +214,7 @@ static void attend(const heedi_pass *pass, const heedi_attention_layer *layer) {
         observe(pass, layer, NULL);
 }
 
-void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention_layer *layer, real *y, const real *x) {
+void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention_layer *layer, const real *x) {
     project(pass, layer, x);
     if (pass->new_tokens && crosses(layer))
         attend_remembered(pass, layer);
@@ -222,7 +222,6 @@ void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention
         attend_cached(pass, layer);
     else
         attend(pass, layer);
-    heedi_linear_forward(pass, &layer->out, y, layer->mixture);
 }
 
 void heedi_attention_layer_backward(const heedi_pass *pass, const heedi_attention_layer *layer, real *d_x,

@@ -30,10 +30,10 @@ void heedi_attention_layer_place(heedi_attention_layer *layer, heedi_placer *pla
 void heedi_attention_layer_bind(heedi_attention_layer *layer, const heed_params *params, const real *weights,
                                 const char *name);
 
-/* y = out(attention(x)). When decoding, x is the newest token of every hypothesis, whose keys and values join those in
- * the cache; keys and values of the sources are those that heedi_attention_layer_remember has made. Shapes: x, y (rows,
- * width). */
-void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention_layer *layer, real *y, const real *x);
+/* layer->mixture = attention(x), which layer->out then reads. When decoding, x is the newest token of every hypothesis,
+ * whose keys and values join those in the cache; keys and values of the sources are those that
+ * heedi_attention_layer_remember has made. Shape: x (rows, width). */
+void heedi_attention_layer_forward(const heedi_pass *pass, const heedi_attention_layer *layer, const real *x);
 
 /* Cross: keys and values of pass->memory. */
 void heedi_attention_layer_remember(const heedi_pass *pass, const heedi_attention_layer *layer);

@@ -14,8 +14,8 @@
 
 static void attend(const heedi_pass *pass, const heedi_residual *around, const heedi_attention_layer *attention) {
     const real *x = heedi_residual_read(pass, around);
-    heedi_attention_layer_forward(pass, attention, pass->branch, x);
-    heedi_residual_add(pass, around);
+    heedi_attention_layer_forward(pass, attention, x);
+    heedi_residual_add(pass, around, &attention->out, attention->mixture);
 }
 
 static void attend_backward(const heedi_pass *pass, const heedi_block *block, const heedi_residual *around,
@@ -36,8 +36,7 @@ static void mlp_forward(const heedi_pass *pass, const heedi_block *block) {
     else
         heedi_linear_forward(pass, &block->up, block->hidden, x);
     heed_activation_forward(pass->config->model.activation, block->active, block->hidden, n);
-    heedi_linear_forward(pass, &block->down, pass->branch, block->active);
-    heedi_residual_add(pass, &block->around_mlp);
+    heedi_residual_add(pass, &block->around_mlp, &block->down, block->active);
 }
 
 static void mlp_backward(const heedi_pass *pass, const heedi_block *block, real *d_x) {

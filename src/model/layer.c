@@ -74,8 +74,13 @@ void heedi_need(const heedi_pass *pass, size_t end) {
 }
 
 void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x) {
+    heedi_linear_forward_add(pass, linear, y, NULL, x);
+}
+
+void heedi_linear_forward_add(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *z,
+                              const real *x) {
     heedi_need(pass, linear->end); /* its block has asked already: this is an occasion to move the others on */
-    heed_linear_forward(y, x, linear->weight, linear->bias, pass->rows->n_rows, linear->in, linear->out);
+    heed_linear_forward_add(y, z, x, linear->weight, linear->bias, pass->rows->n_rows, linear->in, linear->out);
 }
 
 /* What a leaf needs to know beside its rows. */
@@ -178,8 +183,12 @@ void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d
         backward_rows(&leaf, 0, rows->n_rows);
 }
 
+bool heedi_drops(const heedi_pass *pass) {
+    return pass->kind == HEED_PASS_TRAIN && pass->config->model.dropout > 0;
+}
+
 void heedi_drop(const heedi_pass *pass, real *x, uint32_t site) {
-    if (pass->kind == HEED_PASS_TRAIN && pass->config->model.dropout > 0)
+    if (heedi_drops(pass))
         heed_dropout(x, pass->rows, (size_t)pass->config->model.width, (real)pass->config->model.dropout,
                      (uint64_t)pass->config->run.seed, site, pass->batch->step);
 }

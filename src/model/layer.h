@@ -81,6 +81,8 @@ heedi_norm heedi_norm_find(const heed_params *params, const real *weights, const
 void heedi_need(const heedi_pass *pass, size_t end);
 
 void heedi_linear_forward(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *x);
+void heedi_linear_forward_add(const heedi_pass *pass, const heedi_linear *linear, real *y, const real *z,
+                              const real *x); /* y = z + linear(x); z is not y, or NULL */
 void heedi_norm_forward(const heedi_pass *pass, const heedi_norm *norm, real *y, real *mean, real *rstd, const real *x);
 
 /* d_x = gradient through the layer, overwriting (or adding to) d_x; its parameters' gradients go to pass->gradient
@@ -102,7 +104,8 @@ void heedi_norm_backward(const heedi_pass *pass, const heedi_norm *norm, real *d
 #define HEEDI_DROP_CROSS(layer) (0x40000001 + 2 * (uint32_t)(layer))
 #define HEEDI_DROP_ENCODER 0x80000000 /* added to the encoder's */
 
-/* Dropout on x (rows, width) in a TRAIN pass, else nothing. */
+/* Dropout on x (rows, width) in a TRAIN pass, else nothing; whether it does anything. */
+bool heedi_drops(const heedi_pass *pass);
 void heedi_drop(const heedi_pass *pass, real *x, uint32_t site);
 
 #endif

@@ -34,9 +34,16 @@ static void add(const heedi_pass *pass, real *sum, const real *x) {
     heedi_add(sum, x, pass->branch, elements(pass));
 }
 
-void heedi_residual_add(const heedi_pass *pass, const heedi_residual *residual) {
-    heedi_drop(pass, pass->branch, residual->site);
-    add(pass, is_ahead(pass) ? residual->output : residual->y, residual->input);
+void heedi_residual_add(const heedi_pass *pass, const heedi_residual *residual, const heedi_linear *linear,
+                        const real *x) {
+    real *sum = is_ahead(pass) ? residual->output : residual->y;
+    if (heedi_drops(pass) || sum == residual->input) {
+        heedi_linear_forward(pass, linear, pass->branch, x);
+        heedi_drop(pass, pass->branch, residual->site);
+        add(pass, sum, residual->input);
+    } else { /* the product joins the stream tile by tile */
+        heedi_linear_forward_add(pass, linear, sum, residual->input, x);
+    }
     if (!is_ahead(pass))
         heedi_norm_forward(pass, &residual->norm, residual->output, residual->mean, residual->rstd, residual->y);
 }
@@ -44,7 +51,7 @@ void heedi_residual_add(const heedi_pass *pass, const heedi_residual *residual) 
 const real *heedi_residual_enter(const heedi_pass *pass, const heedi_residual *residual, real *d_x) {
     if (!is_ahead(pass))
         heedi_norm_backward(pass, &residual->norm, d_x, d_x, residual->y, residual->mean, residual->rstd, false);
-    if (pass->kind != HEED_PASS_TRAIN || pass->config->model.dropout == 0)
+    if (!heedi_drops(pass))
         return d_x;
     memcpy(pass->branch, d_x, elements(pass) * sizeof(real));
     heedi_drop(pass, pass->branch, residual->site);

@@ -4,8 +4,8 @@
  *   pre    output = input + dropout(branch(norm(input)))      (Xiong et al. 2020, "On layer normalization ...")
  *   post   output = norm(input + dropout(branch(input)))      (Vaswani et al. 2017, section 5.4)
  *
- * Forward: read, the branch from there to pass->branch, add. Backward: enter, the branch from there back to
- * pass->branch, leave. Internal to src/model. */
+ * A branch ends in a linear layer. Forward: read, the branch from there to what that layer reads, add. Backward: enter,
+ * the branch from there back to pass->branch, leave. Internal to src/model. */
 #ifndef HEEDI_RESIDUAL_H
 #define HEEDI_RESIDUAL_H
 
@@ -28,8 +28,9 @@ const real *heedi_residual_read(const heedi_pass *pass, const heedi_residual *re
 /* The same again for backward, where it is there already. */
 const real *heedi_residual_was_read(const heedi_pass *pass, const heedi_residual *residual);
 
-/* pass->branch, the branch's end, is used up and becomes output. */
-void heedi_residual_add(const heedi_pass *pass, const heedi_residual *residual);
+/* The branch's end, linear(x), joins the stream, which becomes output; pass->branch is scratch. */
+void heedi_residual_add(const heedi_pass *pass, const heedi_residual *residual, const heedi_linear *linear,
+                        const real *x);
 
 /* From d_x, the gradient of the output, to that of the branch's end, which is returned: d_x itself or pass->branch. */
 const real *heedi_residual_enter(const heedi_pass *pass, const heedi_residual *residual, real *d_x);

@@ -9,19 +9,14 @@
 
 void heed_linear_forward(real *y, const real *x, const real *weight, const real *bias, size_t rows, size_t in,
                          size_t out) {
+    heed_linear_forward_add(y, NULL, x, weight, bias, rows, in, out);
+}
+
+void heed_linear_forward_add(real *y, const real *z, const real *x, const real *weight, const real *bias, size_t rows,
+                             size_t in, size_t out) {
     HEED_IN_STAGE(LINEAR);
-    if (rows == 0)
-        return;
-    if (bias) { /* the product then adds to it */
-#pragma omp parallel if (rows * out >= HEEDI_WORTH_THREADS)
-        {
-            size_t from, to;
-            heedi_share(rows, 1, &from, &to);
-            for (size_t r = from; r < to; r++)
-                memcpy(y + r * out, bias, out * sizeof *y);
-        }
-    }
-    heed_gemm(false, true, rows, out, in, 1, x, in, weight, in, bias ? 1 : 0, y, out);
+    if (rows > 0)
+        heed_gemm_add(false, true, rows, out, in, x, in, weight, in, bias, z, out, y, out);
 }
 
 void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,

@@ -253,6 +253,48 @@ static void bits_do_not_depend_on_threads(void **state) {
     reopen(1);
 }
 
+/* --- what products are added to ----------------------------------------------------------------------------------- */
+
+/* C = row, C += A B, C = Z + C, one after the other. */
+static void add_by_steps(const product *p, const real *row, const real *z, real *c) {
+    product step = *p;
+    step.beta = row ? 1 : 0;
+    for (size_t i = 0; row && i < p->m; i++)
+        memcpy(c + i * p->stride_c, row, p->n * sizeof *c);
+    multiply(&step, c);
+    for (size_t i = 0; z && i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++)
+            c[i * p->stride_c + j] = z[i * (p->n + 2) + j] + c[i * p->stride_c + j];
+}
+
+static void check_additions(product *p, const real *whole) {
+    (void)whole;
+    if (p->alpha != 1 || p->beta != 0)
+        return;
+    real *row = random_matrix(p->n, 4), *z = random_matrix(p->m * (p->n + 2), 5);
+    for (int terms = 0; terms < 4; terms++) {
+        const real *the_row = terms & 1 ? row : NULL, *the_z = terms & 2 ? z : NULL;
+        real *expected = copy_of_c(p), *c = copy_of_c(p);
+        add_by_steps(p, the_row, the_z, expected);
+        heed_gemm_add(p->transpose_a, p->transpose_b, p->m, p->n, p->k, p->a, p->stride_a, p->b, p->stride_b, the_row,
+                      the_z, p->n + 2, c, p->stride_c);
+        assert_same_bits(p, expected, c);
+        free(expected);
+        free(c);
+    }
+    free(row);
+    free(z);
+}
+
+static void additions_have_the_bits_of_steps(void **state) {
+    (void)state;
+    for (int threads = 1; threads <= 2; threads++) {
+        reopen(threads);
+        for_each_product(check_additions);
+    }
+    reopen(1);
+}
+
 /* --- bookkeeping ------------------------------------------------------------------------------------------------ */
 
 /* The sum of parts [first, first + count) of a product, each made by itself and added in pairs; marks the additions. */
@@ -377,6 +419,7 @@ int main(int n_arguments, char **arguments) {
         cmocka_unit_test(bits_are_the_same_in_parallel_regions),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(sums_have_the_bits_of_products_that_are_added),
+        cmocka_unit_test(additions_have_the_bits_of_steps),
         cmocka_unit_test(operations_are_counted),
         cmocka_unit_test(the_named_kernel_runs),
     };

@@ -54,7 +54,8 @@ static void check(size_t columns, size_t k, real alpha, size_t left_step, bool a
                                    along ? (heedi_strips){right, k + 3, 1} : (heedi_strips){right, 1, RIGHT}, k};
     const heedi_ahead ahead = {right, add ? 3 : 0, 2 * RIGHT};
     const real *first = joins ? waiting : NULL;
-    heedi_tile(c, C_STEP, columns, alpha, &o, first, add, &ahead);
+    const heedi_tile_terms terms = {first, add ? c : NULL, LEFT, C_STEP};
+    heedi_tile(c, C_STEP, columns, alpha, &o, &terms, &ahead);
     for (size_t j = 0; j < RIGHT; j++)
         for (size_t i = 0; i < C_STEP; i++) {
             const size_t at = j * C_STEP + i;

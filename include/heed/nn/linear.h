@@ -13,6 +13,10 @@
 void heed_linear_forward(real *y, const real *x, const real *weight, const real *bias, size_t rows, size_t in,
                          size_t out);
 
+/* The same, added to z: y = z + (x weight^T + bias). z (rows, out) is not y, or NULL. */
+void heed_linear_forward_add(real *y, const real *z, const real *x, const real *weight, const real *bias, size_t rows,
+                             size_t in, size_t out);
+
 /* d_x = d_y weight, added to d_x when add is true, else overwriting it. */
 void heed_linear_backward_input(real *d_x, const real *d_y, const real *weight, size_t rows, size_t in, size_t out,
                                 bool add);
