@@ -37,7 +37,12 @@ typedef void heed_gradient_ready(void *context, size_t tensor);
 /* Memory for the partials of grains [first, first + count) of n_grains: one gradient arena a node, and scratch. */
 heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *params, size_t first, size_t count,
                                  size_t n_grains, heed_error *error);
+/* The same with partials in memory of the caller's, zeros, heed_gradient_partials_bytes of them; NULL: its own. */
+heed_status heed_gradient_create_in(void *partials, heed_gradient **gradient, const heed_params *params, size_t first,
+                                    size_t count, size_t n_grains, heed_error *error);
+size_t heed_gradient_partials_bytes(const heed_params *params, size_t first, size_t count, size_t n_grains);
 void heed_gradient_destroy(heed_gradient *gradient);
+/* Of the partials, wherever they lie, and the scratch. */
 size_t heed_gradient_bytes(const heed_gradient *gradient);
 /* What that would be, without making it. */
 size_t heed_gradient_planned_bytes(const heed_params *params, size_t first, size_t count, size_t n_grains);

@@ -57,6 +57,7 @@ struct heed_gradient {
     real *scratch;       /* (levels, scratch_size) */
     size_t scratch_size; /* elements: one matrix and the vectors that go with it */
     heed_arena arena;
+    size_t bytes;
     heed_gradient_ready *ready;
     void *ready_context;
     size_t open_table; /* the tensor whose gaps are left to heed_gradient_clear_gaps; none: n_tensors */
@@ -103,8 +104,19 @@ size_t heed_gradient_planned_bytes(const heed_params *params, size_t first, size
     return arena_bytes(&gradient, &partials_bytes, &scratch_bytes);
 }
 
+size_t heed_gradient_partials_bytes(const heed_params *params, size_t first, size_t count, size_t n_grains) {
+    heed_node nodes[HEED_MAX_COVER];
+    const size_t n_nodes = heed_tree_cover(nodes, first, count, n_grains);
+    return heed_bytes(n_nodes, heed_bytes(params->n_gradient, sizeof(real)));
+}
+
 heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *params, size_t first, size_t count,
                                  size_t n_grains, heed_error *error) {
+    return heed_gradient_create_in(NULL, gradient, params, first, count, n_grains, error);
+}
+
+heed_status heed_gradient_create_in(void *partials, heed_gradient **gradient, const heed_params *params, size_t first,
+                                    size_t count, size_t n_grains, heed_error *error) {
     *gradient = NULL;
     heed_gradient *made = calloc(1, sizeof *made);
     if (!made)
@@ -116,13 +128,14 @@ heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *pa
     made->scratch_size = scratch_size(params);
     made->open_table = params->n_tensors;
     size_t partials_bytes, scratch_bytes;
-    const size_t bytes = arena_bytes(made, &partials_bytes, &scratch_bytes);
-    const heed_status status = heed_arena_init(&made->arena, bytes, "gradients", error);
+    made->bytes = arena_bytes(made, &partials_bytes, &scratch_bytes);
+    const heed_status status =
+        heed_arena_init(&made->arena, partials ? scratch_bytes : made->bytes, "gradients", error);
     if (status != HEED_OK) {
         free(made);
         return status;
     }
-    made->partials = heed_arena_take(&made->arena, partials_bytes);
+    made->partials = partials ? partials : heed_arena_take(&made->arena, partials_bytes);
     made->scratch = heed_arena_take(&made->arena, scratch_bytes);
     *gradient = made;
     return HEED_OK;
@@ -136,7 +149,7 @@ void heed_gradient_destroy(heed_gradient *gradient) {
 }
 
 size_t heed_gradient_bytes(const heed_gradient *gradient) {
-    return gradient->arena.capacity_bytes;
+    return gradient->bytes;
 }
 
 void heed_gradient_listen(heed_gradient *gradient, heed_gradient_ready *ready, void *context) {

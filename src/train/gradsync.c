@@ -82,6 +82,15 @@ static size_t buffer_bytes(const heedi_plan *plan, const heed_params *params) {
            heed_aligned(2 * size * sizeof(double)) + heed_aligned(size);
 }
 
+/* Of what is not received, but read where it lies. */
+static size_t bytes_in_place(const heed_gradsync *sync) {
+    size_t bytes = 0;
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
+        if (heedi_gradsync_reads_in_place(sync, (heedi_round_id)r))
+            bytes += heed_aligned(sync->plan.round[r].received_bytes);
+    return bytes;
+}
+
 static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     const heedi_plan *plan = &sync->plan;
     const size_t n_moments = (size_t)heed_optimizer_moments(sync->config);
@@ -89,14 +98,16 @@ static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     sync->n_levels = levels_of(plan->n_grains);
     sync->n_threads = omp_get_max_threads();
     const size_t size = (size_t)plan->size;
-    const size_t bytes = n_moments * heed_aligned(moment_bytes) + buffer_bytes(plan, sync->params);
+    const size_t bytes =
+        n_moments * heed_aligned(moment_bytes) + buffer_bytes(plan, sync->params) - bytes_in_place(sync);
     const heed_status status = heed_arena_init(&sync->arena, bytes, "optimizer and gradient exchange", error);
     if (status != HEED_OK)
         return status;
     sync->m = n_moments > 0 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
     sync->v = n_moments > 1 ? heed_arena_take(&sync->arena, moment_bytes) : NULL;
     for (int r = 0; r < HEEDI_N_ROUNDS; r++)
-        sync->received[r] = heed_arena_take(&sync->arena, plan->round[r].received_bytes);
+        if (!heedi_gradsync_reads_in_place(sync, (heedi_round_id)r))
+            sync->received[r] = heed_arena_take(&sync->arena, plan->round[r].received_bytes);
     if (plan->per_node > 1)
         sync->pieces = heed_arena_take(&sync->arena, piece_bytes(plan));
     sync->block_sum = heed_arena_take(&sync->arena, block_sum_bytes(sync->params));
@@ -135,6 +146,17 @@ static heed_status join_rounds(heed_gradsync *sync, heed_error *error) {
     return status;
 }
 
+/* Partial sums of the ranks of a node go where all of these can read them, if there are several and that can be. */
+static heed_status share_partials(heed_gradsync *sync, heed_error *error) {
+    const heedi_plan *plan = &sync->plan;
+    heed_comm *node = plan->per_node > 1 ? sync->members[HEEDI_NEAR] : sync->comm;
+    if (node->size == 1 || node->local_size != node->size)
+        return HEED_OK;
+    const size_t bytes =
+        heed_gradient_partials_bytes(sync->params, plan->first_grain, plan->own_grains, plan->n_grains);
+    return heed_shared_open(&sync->shared, node, bytes, plan->n_buckets, error);
+}
+
 /* All that can be under way at once: parameters have arrived before the next sums leave. */
 static void reserve_exchanges(heed_gradsync *sync, heed_error *failed) {
     for (int r = 0; r < HEEDI_N_ROUNDS; r++)
@@ -158,15 +180,17 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
         s->config = config;
         s->params = params;
         s->error = (heed_error)HEED_ERROR_INIT;
-        if (heedi_plan_init(&s->plan, comm->rank, comm->size, per_node, params, n_grains, bucket_blocks, &failed) ==
-                HEED_OK &&
-            allocate(s, &failed) == HEED_OK)
-            heed_gradient_create(&s->gradient, params, s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
+        heedi_plan_init(&s->plan, comm->rank, comm->size, per_node, params, n_grains, bucket_blocks, &failed);
     }
     heed_status status = heed_comm_agree(comm, &failed);
     if (status == HEED_OK)
         status = join_rounds(s, &failed);
+    if (status == HEED_OK)
+        status = share_partials(s, &failed);
     if (status == HEED_OK) {
+        if (allocate(s, &failed) == HEED_OK)
+            heed_gradient_create_in(s->shared ? heed_shared_mine(s->shared) : NULL, &s->gradient, params,
+                                    s->plan.first_grain, s->plan.own_grains, n_grains, &failed);
         reserve_exchanges(s, &failed);
         heedi_return_init(&s->back, comm, s->members, &s->plan, &failed);
         status = heed_comm_agree(comm, &failed);
@@ -193,6 +217,7 @@ void heed_gradsync_destroy(heed_gradsync *sync) {
     heed_gradient_destroy(sync->gradient);
     heedi_plan_reset(&sync->plan);
     heed_arena_reset(&sync->arena);
+    heed_shared_close(sync->shared);
     for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
         free(sync->exchanges[r]);
         if (sync->members[r] != sync->comm)
@@ -238,7 +263,7 @@ heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync) {
     const size_t moments = heed_aligned(sync->plan.own_elements * sizeof(real));
     heed_gradsync_memory bytes = {.gradients = heed_gradient_bytes(sync->gradient),
                                   .moments = (size_t)heed_optimizer_moments(sync->config) * moments};
-    bytes.buffers = sync->arena.capacity_bytes - bytes.moments;
+    bytes.buffers = sync->arena.capacity_bytes - bytes.moments + bytes_in_place(sync);
     return bytes;
 }
 

@@ -4,11 +4,16 @@
  * whatever they hold, and the step is given up later by all. The far round keeps the same order, on a communicator of
  * its own: when a bucket passes from the near round to it may differ between ranks.
  *
+ * Inside a node nothing moves: partial sums lie in memory that its ranks share (heed/shared.h), a flag says that a
+ * bucket is complete there, and its owner reads it in place. Nobody writes there again before all ranks have met in the
+ * norm, to which owners come when they have read.
+ *
  * Where the total lies: the owner completes the tree block by block and puts the total where its own first partial sum
  * of the block was. Nobody else ever reads that place. With one rank it is there from the start and nothing moves. */
 #include "train/gradsync_state.h"
 
 #include <omp.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/stream.h"
@@ -30,6 +35,10 @@ static real *partial_of(const heed_gradsync *sync, heedi_round_id id, const heed
 
 static void start_round(heed_gradsync *sync, heedi_round_id id, size_t b) {
     HEED_IN_STAGE(EXCHANGE);
+    if (heedi_gradsync_reads_in_place(sync, id)) {
+        heed_shared_set(sync->shared, b, sync->turn);
+        return;
+    }
     const heedi_round *round = &sync->plan.round[id];
     const heedi_bucket *bucket = &sync->plan.buckets[b];
     const heedi_cut *cut = &bucket->cut[id];
@@ -42,8 +51,21 @@ static void start_round(heed_gradsync *sync, heedi_round_id id, size_t b) {
     }
 }
 
+/* Have all members of a round in shared memory left the bucket to be read? */
+static bool is_there(const heed_gradsync *sync, heedi_round_id id, size_t b) {
+    for (int member = 0; member < sync->plan.round[id].size; member++)
+        if (heed_shared_flag(sync->shared, member, b) < sync->turn)
+            return false;
+    return true;
+}
+
 static heed_status wait_for_round(heed_gradsync *sync, heedi_round_id id, size_t b) {
     HEED_IN_STAGE(WAIT);
+    if (heedi_gradsync_reads_in_place(sync, id)) {
+        while (!is_there(sync, id, b))
+            sched_yield(); /* whoever is waited for may want this core */
+        return HEED_OK;
+    }
     for (size_t wave = 0; wave < sync->plan.round[id].n_waves && sync->error.status == HEED_OK; wave++)
         heed_exchange_wait(sync->members[id], exchange_of(sync, id, b, wave), &sync->error);
     return sync->error.status;
@@ -52,6 +74,8 @@ static heed_status wait_for_round(heed_gradsync *sync, heedi_round_id id, size_t
 /* Has all of the bucket arrived? Asking lets MPI move data. */
 static bool has_arrived(heed_gradsync *sync, heedi_round_id id, size_t b) {
     bool all = true, done = false;
+    if (heedi_gradsync_reads_in_place(sync, id))
+        return is_there(sync, id, b);
     for (size_t wave = 0; wave < sync->plan.round[id].n_waves && sync->error.status == HEED_OK; wave++) {
         heed_exchange_test(sync->members[id], exchange_of(sync, id, b, wave), &done, &sync->error);
         all = all && done;
@@ -86,6 +110,10 @@ typedef struct tree_walk {
 static const real *leaf_sum(const tree_walk *walk, const heedi_leaf *leaf) {
     const heedi_round *round = &walk->sync->plan.round[walk->id];
     const heedi_cut *cut = &walk->bucket->cut[walk->id];
+    if (heedi_gradsync_reads_in_place(walk->sync, walk->id))
+        return (const real *)heed_shared_of(walk->sync->shared, leaf->member) +
+               leaf->partial * walk->sync->params->n_gradient + walk->bucket->gradient +
+               cut->offset[round->rank] / sizeof(real) + walk->block;
     if (leaf->member == round->rank)
         return partial_of(walk->sync, walk->id, walk->bucket, leaf->partial) + cut->offset[round->rank] / sizeof(real) +
                walk->block;
@@ -199,7 +227,9 @@ void heedi_rounds_tensor_is_ready(void *context, size_t tensor) {
     pass_on(sync, false);
     const size_t n_far = has_near_round(sync) ? sync->n_passed : sync->n_started;
     bool done;
-    if (n_far && sync->error.status == HEED_OK) /* lets MPI move data; which exchange is asked for does not matter */
+    if (n_far && sync->error.status == HEED_OK &&
+        !heedi_gradsync_reads_in_place(sync,
+                                       HEEDI_FAR)) /* lets MPI move data; which exchange is asked for does not matter */
         heed_exchange_test(sync->members[HEEDI_FAR], exchange_of(sync, HEEDI_FAR, sync->plan.departs[n_far - 1], 0),
                            &done, &sync->error);
 }
@@ -208,6 +238,7 @@ void heed_gradsync_begin(heed_gradsync *sync) {
     for (size_t b = 0; b < sync->plan.n_buckets; b++)
         sync->pending[b] = sync->plan.buckets[b].n_tensors;
     sync->n_started = sync->n_passed = 0;
+    sync->turn++;
     heedi_norm_begin(sync);
 }
 

@@ -4,6 +4,7 @@
 
 #include "heed/arena.h"
 #include "heed/gradsync.h"
+#include "heed/shared.h"
 #include "train/gradsync_plan.h"
 #include "train/gradsync_return.h"
 
@@ -15,8 +16,10 @@ struct heed_gradsync {
     heed_gradient *gradient;
     heedi_plan plan;
     heed_arena arena;
-    real *m, *v; /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
-    unsigned char *received[HEEDI_N_ROUNDS]; /* partial sums of other members */
+    real *m, *v;         /* (plan.own_elements) moments of the owned shards; NULL where the optimizer has none */
+    heed_shared *shared; /* partial sums, where the ranks of a node read them in place; or NULL */
+    uint64_t turn;       /* of the exchange, which flags tell */
+    unsigned char *received[HEEDI_N_ROUNDS]; /* partial sums of other members; NULL where they are read in place */
     real *pieces;      /* (own far partials, plan.piece_elements) sums over the node, where there is a near round */
     double *block_sum; /* (blocks of the parameter arena) sums of squares */
     real *scratch;     /* (threads, levels, HEED_BLOCK) inner nodes of the tree */
@@ -39,6 +42,11 @@ struct heed_gradsync {
 /* Where the owner finds the sum over all grains of its shard of the bucket, once the tree is complete. */
 static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket *bucket) {
     return heed_gradient_partial(sync->gradient, 0) + bucket->gradient + bucket->own_first;
+}
+
+/* Does a round meet in shared memory? It is the one inside nodes. */
+static inline bool heedi_gradsync_reads_in_place(const heed_gradsync *sync, heedi_round_id id) {
+    return sync->shared && id == (sync->plan.per_node > 1 ? HEEDI_NEAR : HEEDI_FAR);
 }
 
 /* Sums under way (gradsync_rounds.c). tensor_is_ready is what a gradient tells of its tensors; context is the

@@ -13,7 +13,7 @@ import sys
 # The one table of floors: room -> (floor, public headers under include/heed/).
 ROOMS = {
     "base": (0, "arena log multiversion ragged real rng stage status version"),
-    "engine": (1, "comm gemm store watchdog"),
+    "engine": (1, "comm gemm shared store watchdog"),
     "config": (1, "config"),
     "data": (2, "batch corpus pairs similarity task tokenizer"),
     "nn": (2, "nn/activation nn/attention nn/attention_table nn/dropout nn/embedding nn/linear nn/loss nn/norm"),

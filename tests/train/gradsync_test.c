@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "engine/shared.h"
 #include "heed/gradsync.h"
 #include "heed/optimizer.h"
 #include "pretend.h"
@@ -317,6 +318,21 @@ static void on_nodes_of_several_ranks(void **state) {
     }
 }
 
+/* Where ranks of a node may not read each other's memory, messages bring the same. */
+static int forbid_sharing(void **state) {
+    (void)state;
+    heedi_shared_allowed = false;
+    return 0;
+}
+
+static int allow_sharing(void **state) {
+    (void)state;
+    heedi_shared_allowed = true;
+    return 0;
+}
+
+#define BY_MESSAGES(test) cmocka_unit_test_setup_teardown(test, forbid_sharing, allow_sharing)
+
 int main(void) {
     heed_error error = HEED_ERROR_INIT;
     if (heed_comm_open(&comm, &error) != HEED_OK) {
@@ -324,9 +340,17 @@ int main(void) {
         return 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_of_grains),         cmocka_unit_test(sizes_of_buckets),
-        cmocka_unit_test(sgd_has_fewer_moments),          cmocka_unit_test(a_failed_rank_holds_nobody_up),
-        cmocka_unit_test(finished_buckets_leave_at_once), cmocka_unit_test(on_nodes_of_several_ranks),
+        cmocka_unit_test(every_number_of_grains),
+        cmocka_unit_test(sizes_of_buckets),
+        cmocka_unit_test(sgd_has_fewer_moments),
+        cmocka_unit_test(a_failed_rank_holds_nobody_up),
+        cmocka_unit_test(finished_buckets_leave_at_once),
+        cmocka_unit_test(on_nodes_of_several_ranks),
+        BY_MESSAGES(every_number_of_grains),
+        BY_MESSAGES(sizes_of_buckets),
+        BY_MESSAGES(a_failed_rank_holds_nobody_up),
+        BY_MESSAGES(finished_buckets_leave_at_once),
+        BY_MESSAGES(on_nodes_of_several_ranks),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed) /* this rank left the others in mid-exchange */

@@ -82,11 +82,13 @@ void __wrap_heed_gradient_listen(heed_gradient *gradient, heed_gradient_ready *r
 }
 
 /* One rank alone listens to nobody: it is made to. */
-heed_status __real_heed_gradient_create(heed_gradient **, const heed_params *, size_t, size_t, size_t, heed_error *);
-heed_status __wrap_heed_gradient_create(heed_gradient **, const heed_params *, size_t, size_t, size_t, heed_error *);
-heed_status __wrap_heed_gradient_create(heed_gradient **gradient, const heed_params *table, size_t first, size_t count,
-                                        size_t n_grains, heed_error *error) {
-    const heed_status status = __real_heed_gradient_create(gradient, table, first, count, n_grains, error);
+heed_status __real_heed_gradient_create_in(void *, heed_gradient **, const heed_params *, size_t, size_t, size_t,
+                                           heed_error *);
+heed_status __wrap_heed_gradient_create_in(void *, heed_gradient **, const heed_params *, size_t, size_t, size_t,
+                                           heed_error *);
+heed_status __wrap_heed_gradient_create_in(void *partials, heed_gradient **gradient, const heed_params *table,
+                                           size_t first, size_t count, size_t n_grains, heed_error *error) {
+    const heed_status status = __real_heed_gradient_create_in(partials, gradient, table, first, count, n_grains, error);
     tell = NULL;
     gradients = *gradient;
     if (status == HEED_OK)
