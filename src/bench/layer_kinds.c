@@ -149,10 +149,12 @@ static void attention_backward(heedi_workbench *w) {
 
 /* An activation a block, and the additions of its branches to the stream, where products do not make them. */
 static void stack_pointwise_forward(heedi_workbench *w, size_t rows, size_t n_layers, size_t n_branches) {
+    /* One x for all layers: an activation of an activation of another would come to numbers too small to be normal, on
+     * which processors are slow. */
+    const real *x = last(w, rows * w->hidden);
     if (w->config->model.dropout == 0)
         n_branches = 0;
     for (size_t layer = 0; layer < n_layers; layer++) {
-        const real *x = last(w, rows * w->hidden);
         heed_activation_forward(w->config->model.activation, next(w, rows * w->hidden), x, rows * w->hidden);
         for (size_t branch = 0; branch < n_branches; branch++) {
             const real *a = last(w, rows * w->width), *b = next(w, rows * w->width);
