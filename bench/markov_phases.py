@@ -17,9 +17,14 @@ import argparse
 import configparser
 import glob
 import math
+import sys
 
-import h5py
-import numpy
+try:
+    import h5py
+    import numpy
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{sys.executable} has no {error.name}: run this with the python3 that has it "
+                     f"(on Debian /usr/bin/python3, package python3-{error.name})") from error
 
 
 def chains(n_sequences, time, n_symbols, seed):

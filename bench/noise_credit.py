@@ -11,9 +11,13 @@ log steps after 100 together. Needs h5py and SciPy.
 import glob
 import sys
 
-import h5py
-import numpy
-from scipy import stats
+try:
+    import h5py
+    import numpy
+    from scipy import stats
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{sys.executable} has no {error.name}: run this with the python3 that has it "
+                     f"(on Debian /usr/bin/python3, package python3-{error.name})") from error
 
 
 def p_values(credit):
