@@ -27,10 +27,11 @@ heed_status heed_gradsync_create(heed_gradsync **sync, heed_comm *comm, const he
                                  const heed_config *config, size_t bucket_blocks, heed_error *error);
 void heed_gradsync_destroy(heed_gradsync *sync);
 
-/* Bytes of this rank's memory: for partial gradients, for the moments of its shards, and for what it receives. Cannot
- * fail. Not collective. */
+/* Bytes of this rank's memory: for partial gradients, for the moments of its shards, and for what it receives.
+ * in_place: of the latter, what it does not hold but reads in the memory of other ranks of its node, from the first
+ * step on; the system counts it for every rank that reads it. Cannot fail. Not collective. */
 typedef struct heed_gradsync_memory {
-    size_t gradients, moments, buffers;
+    size_t gradients, moments, buffers, in_place;
 } heed_gradsync_memory;
 heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync);
 

@@ -90,14 +90,17 @@ static sums add_up(const plan *p) {
     const int64_t every = p->config.checkpoint.every, steps = p->config.train.steps;
     const double written = every > 0 ? ceil((double)steps / (double)every) : 1;
     const heed_gradsync_view *x = &f->exchange;
-    sums s = {.rank_bytes = (double)(f->base_bytes + f->peak_bytes + m->parameters + m->activations + f->map_bytes +
-                                     m->exchange.gradients + m->exchange.moments + m->exchange.buffers),
+    const double in_place = (double)m->exchange.in_place, measuring = (double)f->peak_bytes; /* one after the other */
+    const double always = (double)(f->base_bytes + m->parameters + m->activations + f->map_bytes +
+                                   m->exchange.gradients + m->exchange.moments + m->exchange.buffers) -
+                          in_place;
+    sums s = {.rank_bytes = always + fmax(measuring, in_place),
               .traffic_bytes =
                   (double)(x->sent_bytes[0] + x->sent_bytes[1] + x->returned_bytes[0] + x->returned_bytes[1]),
               .run_seconds = f->seconds * (double)steps,
               .efficiency = f->compute_seconds / f->seconds};
-    s.first_bytes = s.rank_bytes + (double)(f->first_map_bytes - f->map_bytes) + (double)f->snapshot_bytes +
-                    fmax(0, (double)f->file_bytes - (double)f->peak_bytes);
+    s.first_bytes = always + (double)(f->first_map_bytes - f->map_bytes) + (double)f->snapshot_bytes +
+                    fmax(measuring, (double)f->file_bytes + in_place);
     s.node_hours = x->n_nodes * s.run_seconds / 3600;
     /* the newest ones, the best, and the one that is being written */
     s.disk_bytes = (double)p->disk.checkpoint_bytes * fmin(written, (double)p->config.checkpoint.keep + 2);

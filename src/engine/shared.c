@@ -178,7 +178,7 @@ heed_status heed_shared_open(heed_shared **shared, heed_comm *comm, size_t bytes
     *shared = NULL;
     if (made) {
         *made = (heed_shared){.rank = comm->rank, .size = comm->size, .flags_at = HEED_ALIGNMENT};
-        made->memory_at = heed_in_huge_pages(made->flags_at + heed_bytes(n_flags, sizeof(uint64_t)));
+        made->memory_at = heed_aligned(made->flags_at + heed_bytes(n_flags, sizeof(uint64_t)));
     }
     double short_of_memory = !made || !make_tables(&t, made);
     heed_status status = heed_comm_max(comm, &short_of_memory, 1, error);
