@@ -83,7 +83,7 @@ static size_t buffer_bytes(const heedi_plan *plan, const heed_params *params) {
 }
 
 /* Of what a round does not receive, but reads where it lies. */
-static size_t bytes_in_place(const heed_gradsync *sync) {
+static size_t bytes_not_received(const heed_gradsync *sync) {
     size_t bytes = 0;
     for (int r = 0; r < HEEDI_N_ROUNDS; r++)
         if (heedi_gradsync_reads_in_place(sync, (heedi_round_id)r))
@@ -109,7 +109,7 @@ static heed_status allocate(heed_gradsync *sync, heed_error *error) {
     sync->n_threads = omp_get_max_threads();
     const size_t size = (size_t)plan->size;
     const size_t bytes =
-        n_moments * heed_aligned(moment_bytes) + buffer_bytes(plan, sync->params) - bytes_in_place(sync);
+        n_moments * heed_aligned(moment_bytes) + buffer_bytes(plan, sync->params) - bytes_not_received(sync);
     const heed_status status = heed_arena_init(&sync->arena, bytes, "optimizer and gradient exchange", error);
     if (status != HEED_OK)
         return status;
@@ -278,7 +278,9 @@ heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync) {
     const size_t moments = heed_aligned(sync->plan.own_elements * sizeof(real));
     heed_gradsync_memory bytes = {.gradients = heed_gradient_bytes(sync->gradient),
                                   .moments = (size_t)heed_optimizer_moments(sync->config) * moments};
-    bytes.in_place = bytes_in_place(sync);
+    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
+        if (heedi_gradsync_reads_in_place(sync, (heedi_round_id)r))
+            bytes.in_place = bytes_mapped(&sync->plan, (heedi_round_id)r, sync->params);
     bytes.buffers = sync->arena.capacity_bytes - bytes.moments + bytes.in_place;
     return bytes;
 }
