@@ -318,14 +318,6 @@ static void on_nodes_of_several_ranks(void **state) {
     }
 }
 
-static void on_nodes_of_two_ranks(void **state) {
-    const heed_comm as_it_is = *comm;
-    if (comm->size > 2)
-        pretend_nodes(comm, 2);
-    every_number_of_grains(state);
-    *comm = as_it_is;
-}
-
 /* Where ranks of a node may not read each other's memory, messages bring the same. */
 static int forbid_sharing(void **state) {
     (void)state;
@@ -355,8 +347,10 @@ int main(void) {
         cmocka_unit_test(finished_buckets_leave_at_once),
         cmocka_unit_test(on_nodes_of_several_ranks),
         BY_MESSAGES(every_number_of_grains),
+        BY_MESSAGES(sizes_of_buckets),
         BY_MESSAGES(a_failed_rank_holds_nobody_up),
-        BY_MESSAGES(on_nodes_of_two_ranks),
+        BY_MESSAGES(finished_buckets_leave_at_once),
+        BY_MESSAGES(on_nodes_of_several_ranks),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (failed) /* this rank left the others in mid-exchange */
