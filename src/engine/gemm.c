@@ -232,6 +232,19 @@ static void check_shapes(bool transpose_a, bool transpose_b, size_t m, size_t n,
     HEED_CHECK(stride_c >= n);
 }
 
+/* C = op(A) op(B). */
+static heedi_product_task task_of(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, const real *a,
+                                  size_t stride_a, const real *b, size_t stride_b, real *c, size_t stride_c) {
+    return (heedi_product_task){.m = m,
+                                .n = n,
+                                .k = k,
+                                .alpha = 1,
+                                .a = {a, transpose_a ? 1 : stride_a, transpose_a ? stride_a : 1},
+                                .b = {b, transpose_b ? 1 : stride_b, transpose_b ? stride_b : 1},
+                                .c = c,
+                                .c_row = stride_c};
+}
+
 static double flops_of(size_t m, size_t n, size_t k) {
     return 2.0 * (double)m * (double)n * (double)k;
 }
@@ -243,19 +256,14 @@ void heed_gemm(bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k,
     if (m == 0 || n == 0)
         return;
     const int n_threads = begin_product(flops_of(m, n, k));
-    if (gemm.blocks && k > 0)
-        heedi_blocks_multiply(&(heedi_product_task){.m = m,
-                                                    .n = n,
-                                                    .k = k,
-                                                    .alpha = alpha,
-                                                    .beta = beta,
-                                                    .a = {a, transpose_a ? 1 : stride_a, transpose_a ? stride_a : 1},
-                                                    .b = {b, transpose_b ? 1 : stride_b, transpose_b ? stride_b : 1},
-                                                    .c = c,
-                                                    .c_row = stride_c},
-                              n_threads);
-    else
+    if (gemm.blocks && k > 0) {
+        heedi_product_task task = task_of(transpose_a, transpose_b, m, n, k, a, stride_a, b, stride_b, c, stride_c);
+        task.alpha = alpha;
+        task.beta = beta;
+        heedi_blocks_multiply(&task, n_threads);
+    } else {
         multiply(transpose_a, transpose_b, m, n, k, alpha, a, stride_a, b, stride_b, beta, c, stride_c, n_threads);
+    }
 }
 
 static void fill_rows(real *c, size_t stride_c, const real *row, size_t m, size_t n) {
@@ -279,17 +287,10 @@ void heed_gemm_add(bool transpose_a, bool transpose_b, size_t m, size_t n, size_
     if (m == 0 || n == 0)
         return;
     if (gemm.blocks && k > 0 && heedi_blocks_take_terms()) {
-        const heedi_product_task task = {.m = m,
-                                         .n = n,
-                                         .k = k,
-                                         .alpha = 1,
-                                         .a = {a, transpose_a ? 1 : stride_a, transpose_a ? stride_a : 1},
-                                         .b = {b, transpose_b ? 1 : stride_b, transpose_b ? stride_b : 1},
-                                         .c = c,
-                                         .c_row = stride_c,
-                                         .row = row,
-                                         .z = z,
-                                         .z_row = stride_z};
+        heedi_product_task task = task_of(transpose_a, transpose_b, m, n, k, a, stride_a, b, stride_b, c, stride_c);
+        task.row = row;
+        task.z = z;
+        task.z_row = stride_z;
         heedi_blocks_multiply(&task, begin_product(flops_of(m, n, k)));
         return;
     }
@@ -314,16 +315,9 @@ bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_par
     HEED_CHECK(n_additions + 1 == n_parts);
     if (empty || !gemm.blocks || !heedi_blocks_take_parts(parts, n_parts))
         return false;
-    const heedi_product_task task = {.m = m,
-                                     .n = n,
-                                     .k = k,
-                                     .alpha = 1,
-                                     .a = {a, 1, stride_a},
-                                     .b = {b, stride_b, 1},
-                                     .c = c,
-                                     .c_row = stride_c,
-                                     .parts = parts,
-                                     .n_parts = n_parts};
+    heedi_product_task task = task_of(true, false, m, n, k, a, stride_a, b, stride_b, c, stride_c);
+    task.parts = parts;
+    task.n_parts = n_parts;
     heedi_blocks_multiply(&task, begin_product(flops_of(m, n, k)));
     return true;
 }

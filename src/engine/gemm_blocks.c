@@ -248,12 +248,12 @@ static void multiply_edge(const tile *c, size_t rows, size_t columns, real alpha
         }
 }
 
-/* As heedi_tile; BLIS's kernels can add to C alone, as the second term. Operands go by pointer: a structure that is
+/* As heedi_tile; BLIS's kernels can add to C alone, as the first term. Operands go by pointer: a structure that is
  * written by halves and read whole waits for the store. */
 static void multiply_tile(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
                           const heedi_tile_terms *terms, const heedi_ahead *ahead) {
     if (!blocks.own)
-        multiply_by_blis(c, rows, columns, alpha, o, terms->second);
+        multiply_by_blis(c, rows, columns, alpha, o, terms->first);
     else if (rows == HEEDI_TILE_LEFT && (columns == HEEDI_TILE_RIGHT || is_rest(columns, &o->right)))
         heedi_tile(c->at, c->right, columns, alpha, o, terms, ahead);
     else
@@ -285,8 +285,9 @@ static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows,
         const size_t joined = part.k <= blocks.k_block ? least(part.n_additions, most_joined) : 0;
         const tile *to = &stack[height - joined];
         for (size_t q = 0; q < part.k; q += blocks.k_block) {
-            const heedi_tile_terms terms = {joined == 2 ? stack[height - 1].at : NULL,
-                                            joined > 0 || q > 0 ? to->at : NULL, blocks.left_width, to->right};
+            heedi_tile_terms terms = {.first = joined > 0 || q > 0 ? to->at : NULL, .first_step = to->right};
+            if (joined == 2)
+                terms = (heedi_tile_terms){stack[height - 1].at, to->at, blocks.left_width, to->right};
             const heedi_ahead ahead = ask_for(soon);
             o.k = least(part.k - q, blocks.k_block);
             multiply_tile(to, rows, columns, 1, &o, &terms, &ahead);
@@ -345,18 +346,14 @@ static heedi_strips ready_right(const loops *p, const block *b, size_t j, size_t
     return (heedi_strips){b->right_packed, 1, blocks.right_stride};
 }
 
-/* What the tile at C's left strip i and right strip j joins: the first block of k the row, the last one z, and those
- * between what the blocks before have left in C. */
+/* What the tile at C's left strip i and right strip j joins: the first block of k the row, the others what those before
+ * have left in C, and the last one z. */
 static heedi_tile_terms terms_of(const loops *p, const block *b, const tile *c, size_t i, size_t j) {
-    heedi_tile_terms terms = {0};
-    if (p->row || p->z) {
-        terms.first = b->q > 0 ? c->at : p->row ? p->row + i : NULL;
-        terms.first_step = b->q > 0 ? c->right : 0;
-        terms.second = p->z && b->q + b->k == p->k ? p->z + j * p->z_row + i : NULL;
-        terms.second_step = p->z_row;
-    } else if (b->q > 0 || p->beta != 0) {
-        terms.second = c->at;
-        terms.second_step = c->right;
+    const bool last = b->q + b->k == p->k;
+    heedi_tile_terms terms = {p->row ? p->row + i : NULL, p->z && last ? p->z + j * p->z_row + i : NULL, 0, p->z_row};
+    if (b->q > 0 || p->beta != 0) {
+        terms.first = c->at;
+        terms.first_step = c->right;
     }
     return terms;
 }

@@ -22,6 +22,8 @@
 
 bool heedi_shared_allowed = true;
 
+enum { FLAGS_AT = HEED_ALIGNMENT }; /* bytes from the base */
+
 typedef struct segment {
     char *base;
     size_t bytes;
@@ -36,8 +38,8 @@ typedef struct name {
 
 struct heed_shared {
     int rank, size;
-    size_t flags_at, memory_at; /* bytes from the base */
-    segment *segments;          /* (ranks) */
+    size_t memory_at;  /* bytes from the base */
+    segment *segments; /* (ranks) */
 };
 
 static void unmap(heed_shared *shared) {
@@ -177,8 +179,8 @@ heed_status heed_shared_open(heed_shared **shared, heed_comm *comm, size_t bytes
     bool able = false;
     *shared = NULL;
     if (made) {
-        *made = (heed_shared){.rank = comm->rank, .size = comm->size, .flags_at = HEED_ALIGNMENT};
-        made->memory_at = heed_aligned(made->flags_at + heed_bytes(n_flags, sizeof(uint64_t)));
+        *made = (heed_shared){.rank = comm->rank, .size = comm->size};
+        made->memory_at = heed_aligned(FLAGS_AT + heed_bytes(n_flags, sizeof(uint64_t)));
     }
     double short_of_memory = !made || !make_tables(&t, made);
     heed_status status = heed_comm_max(comm, &short_of_memory, 1, error);
@@ -213,7 +215,7 @@ const void *heed_shared_of(const heed_shared *shared, int rank) {
 }
 
 static _Atomic uint64_t *flags_of(const heed_shared *shared, int rank) {
-    return (_Atomic uint64_t *)(void *)(shared->segments[rank].base + shared->flags_at);
+    return (_Atomic uint64_t *)(void *)(shared->segments[rank].base + FLAGS_AT);
 }
 
 void heed_shared_set(heed_shared *shared, size_t flag, uint64_t value) {

@@ -83,6 +83,10 @@ static size_t scratch_size(const heed_params *params) {
     return aligned_elements(matrix) + (MAX_TENSORS - 1) * aligned_elements(vector);
 }
 
+static size_t bytes_of_partials(size_t n_nodes, const heed_params *params) {
+    return heed_bytes(n_nodes, heed_bytes(params->n_gradient, sizeof(real)));
+}
+
 /* Of the partial sums, of the scratch, and of both; SIZE_MAX when it is more than any. */
 static size_t arena_bytes(const heed_gradient *gradient, size_t *partials_bytes, size_t *scratch_bytes) {
     size_t levels = 0, bytes;
@@ -90,7 +94,7 @@ static size_t arena_bytes(const heed_gradient *gradient, size_t *partials_bytes,
         const size_t more = levels_of(gradient->nodes[i].count);
         levels = more > levels ? more : levels;
     }
-    *partials_bytes = heed_bytes(gradient->n_nodes, heed_bytes(gradient->params->n_gradient, sizeof(real)));
+    *partials_bytes = bytes_of_partials(gradient->n_nodes, gradient->params);
     *scratch_bytes = heed_bytes(levels, heed_bytes(gradient->scratch_size, sizeof(real)));
     if (__builtin_add_overflow(heed_aligned(*partials_bytes), heed_aligned(*scratch_bytes), &bytes))
         return SIZE_MAX;
@@ -107,7 +111,7 @@ size_t heed_gradient_planned_bytes(const heed_params *params, size_t first, size
 size_t heed_gradient_partials_bytes(const heed_params *params, size_t first, size_t count, size_t n_grains) {
     heed_node nodes[HEED_MAX_COVER];
     const size_t n_nodes = heed_tree_cover(nodes, first, count, n_grains);
-    return heed_bytes(n_nodes, heed_bytes(params->n_gradient, sizeof(real)));
+    return bytes_of_partials(n_nodes, params);
 }
 
 heed_status heed_gradient_create(heed_gradient **gradient, const heed_params *params, size_t first, size_t count,

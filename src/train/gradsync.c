@@ -82,19 +82,15 @@ static size_t buffer_bytes(const heedi_plan *plan, const heed_params *params) {
            heed_aligned(2 * size * sizeof(double)) + heed_aligned(size);
 }
 
-/* Of what a round does not receive, but reads where it lies. */
+/* Of what is not received, but read where it lies. */
 static size_t bytes_not_received(const heed_gradsync *sync) {
-    size_t bytes = 0;
-    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
-        if (heedi_gradsync_reads_in_place(sync, (heedi_round_id)r))
-            bytes += heed_aligned(sync->plan.round[r].received_bytes);
-    return bytes;
+    return sync->shared ? heed_aligned(sync->plan.round[heedi_plan_inside(&sync->plan)].received_bytes) : 0;
 }
 
 /* The same as the system will count it: where a page is read, Linux maps those around it as well. */
-static size_t bytes_mapped(const heedi_plan *plan, heedi_round_id id, const heed_params *params) {
+static size_t bytes_mapped(const heedi_plan *plan, const heed_params *params) {
     enum { AROUND = 65536 };
-    const heedi_round *round = &plan->round[id];
+    const heedi_round *round = &plan->round[heedi_plan_inside(plan)];
     const size_t n_leaves = round->n_leaves - round->own_partials;
     const size_t all = heed_bytes(n_leaves, heed_bytes(params->n_gradient, sizeof(real)));
     const size_t bytes = round->received_bytes + n_leaves * plan->n_buckets * AROUND;
@@ -159,7 +155,7 @@ static heed_status join_rounds(heed_gradsync *sync, heed_error *error) {
 /* Partial sums of the ranks of a node go where all of these can read them, if there are several and that can be. */
 static heed_status share_partials(heed_gradsync *sync, heed_error *error) {
     const heedi_plan *plan = &sync->plan;
-    heed_comm *node = plan->per_node > 1 ? sync->members[HEEDI_NEAR] : sync->comm;
+    heed_comm *node = sync->members[heedi_plan_inside(plan)];
     if (node->size == 1 || node->local_size != node->size)
         return HEED_OK;
     const size_t bytes =
@@ -252,9 +248,9 @@ heed_status heed_gradsync_outlook(const heed_config *config, const heed_params *
         view->memory.moments = (size_t)heed_optimizer_moments(config) * heed_aligned(plan.own_elements * sizeof(real));
         view->memory.buffers = buffer_bytes(&plan, params);
         if (n_nodes == 1 || near > 1) { /* one node, or one sum a node: its ranks read in place */
-            const heedi_round_id inside = near > 1 ? HEEDI_NEAR : HEEDI_FAR;
-            view->memory.in_place = bytes_mapped(&plan, inside, params);
-            view->memory.buffers += view->memory.in_place - heed_aligned(plan.round[inside].received_bytes);
+            view->memory.in_place = bytes_mapped(&plan, params);
+            view->memory.buffers +=
+                view->memory.in_place - heed_aligned(plan.round[heedi_plan_inside(&plan)].received_bytes);
         }
         view->memory.gradients = heed_gradient_planned_bytes(params, plan.first_grain, plan.own_grains, n_grains);
         for (int r = 0; r < HEEDI_N_ROUNDS; r++) {
@@ -278,9 +274,7 @@ heed_gradsync_memory heed_gradsync_bytes(const heed_gradsync *sync) {
     const size_t moments = heed_aligned(sync->plan.own_elements * sizeof(real));
     heed_gradsync_memory bytes = {.gradients = heed_gradient_bytes(sync->gradient),
                                   .moments = (size_t)heed_optimizer_moments(sync->config) * moments};
-    for (int r = 0; r < HEEDI_N_ROUNDS; r++)
-        if (heedi_gradsync_reads_in_place(sync, (heedi_round_id)r))
-            bytes.in_place = bytes_mapped(&sync->plan, (heedi_round_id)r, sync->params);
+    bytes.in_place = sync->shared ? bytes_mapped(&sync->plan, sync->params) : 0;
     bytes.buffers = sync->arena.capacity_bytes - bytes.moments + bytes.in_place;
     return bytes;
 }

@@ -75,6 +75,11 @@ typedef struct heedi_plan {
     size_t piece_elements; /* of all pieces of this rank */
 } heedi_plan;
 
+/* The round whose members share a node, where nodes are as the plan takes them. */
+static inline heedi_round_id heedi_plan_inside(const heedi_plan *plan) {
+    return plan->per_node > 1 ? HEEDI_NEAR : HEEDI_FAR;
+}
+
 /* per_node of heedi_plan_init for `size` ranks of which every node has ranks_per_node, but for the last one that may
  * have fewer: those on a node where sums are to meet in two rounds, else 1. */
 int heedi_plan_near(int size, int ranks_per_node);

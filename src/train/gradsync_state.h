@@ -46,7 +46,7 @@ static inline real *heedi_gradsync_total(heed_gradsync *sync, const heedi_bucket
 
 /* Does a round meet in shared memory? It is the one inside nodes. */
 static inline bool heedi_gradsync_reads_in_place(const heed_gradsync *sync, heedi_round_id id) {
-    return sync->shared && id == (sync->plan.per_node > 1 ? HEEDI_NEAR : HEEDI_FAR);
+    return sync->shared && id == heedi_plan_inside(&sync->plan);
 }
 
 /* Sums under way (gradsync_rounds.c). tensor_is_ready is what a gradient tells of its tensors; context is the
