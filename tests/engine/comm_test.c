@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "engine/comm_engine.h"
+#include "ranks.h"
 
 static heed_comm *comm;
 
@@ -286,12 +287,7 @@ static int cut_large(void **state) {
 
 #define CUT(test) cmocka_unit_test_setup_teardown(test, cut_small, cut_large)
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error)) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_are_placed_by_node),
         cmocka_unit_test(a_rank_that_waits_gives_way),
@@ -308,9 +304,9 @@ int main(void) {
         CUT(gathers_put_every_block_in_its_place),
         CUT(exchanges_overlap_and_deliver),
     };
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) /* ranks that are well may wait for this one */
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
-    return 0;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

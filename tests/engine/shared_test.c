@@ -14,6 +14,7 @@
 #include "engine/shared.h"
 #include "heed/arena.h"
 #include "heed/shared.h"
+#include "ranks.h"
 
 enum { N_FLAGS = 5, N_TURNS = 200 };
 
@@ -99,12 +100,7 @@ static void a_limit_of_files_is_heeded(void **state) {
     heed_shared_close(shared);
 }
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error)) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_begins_with_zeros),
         cmocka_unit_test(a_flag_brings_what_was_written_before),
@@ -112,9 +108,9 @@ int main(void) {
         cmocka_unit_test(one_rank_without_memory_speaks_for_all),
         cmocka_unit_test(a_limit_of_files_is_heeded),
     };
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) /* ranks that are well may wait for this one */
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
-    return 0;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

@@ -24,6 +24,7 @@
 #include "heed/log.h"
 #include "heed/train.h"
 #include "pretend.h"
+#include "ranks.h"
 
 enum { STEPS = 21, EVAL_EVERY = 7, SAVE_EVERY = 6, LOG_EVERY = 5, MOST_SEEN = 64 };
 
@@ -191,20 +192,15 @@ static void nor_with_an_encoder(void **state) {
     watch_allocations(HEED_ENCODER_DECODER);
 }
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error) != HEED_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     if (comm->size == 4)
         pretend_nodes(comm, 2);
     heed_log_setup(comm->rank, HEED_WARNING);
     const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_allocated_between_steps),
                                        cmocka_unit_test(nor_with_an_encoder)};
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "heed/optimizer.h"
+#include "ranks.h"
 #include "small_run.h"
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
@@ -176,12 +177,7 @@ static void unseen(void **state) {
     assert_int_equal(run(HEED_ON_CORRUPTION_STOP, 3, &error), HEED_CORRUPT);
 }
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error) != HEED_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     heed_log_setup(comm->rank + 1, HEED_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameter),  cmocka_unit_test(moment), cmocka_unit_test(before_a_save),
@@ -189,8 +185,9 @@ int main(void) {
     };
     const int failed = cmocka_run_group_tests(tests, run_unharmed, NULL);
     free(unharmed);
-    if (failed)
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
     return failed;
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

@@ -16,6 +16,7 @@
 
 #include "heed/attention_log.h"
 #include "heed/metrics.h"
+#include "ranks.h"
 #include "small_run.h"
 
 /* ---- faults: each happens on the last rank (or rank 0, for what only rank 0 does) when its turn comes
@@ -236,12 +237,7 @@ static void a_checkpoint_cannot_be_written(void **state) {
     expect_recovery();
 }
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error) != HEED_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     heed_log_setup(comm->rank + 1, HEED_WARNING);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch_cannot_be_read),
@@ -256,8 +252,9 @@ int main(void) {
     };
     const int failed = cmocka_run_group_tests(tests, run_unharmed, NULL);
     free(unharmed);
-    if (failed)
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
     return failed;
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

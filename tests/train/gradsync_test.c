@@ -17,6 +17,7 @@
 #include "heed/gradsync.h"
 #include "heed/optimizer.h"
 #include "pretend.h"
+#include "ranks.h"
 #include "train/gradsync_state.h"
 
 enum { MOST_GRAINS = 13, N_TENSORS = 7, EMPTY_GRAIN = 2 };
@@ -333,12 +334,7 @@ static int allow_sharing(void **state) {
 
 #define BY_MESSAGES(test) cmocka_unit_test_setup_teardown(test, forbid_sharing, allow_sharing)
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error) != HEED_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_number_of_grains),
         cmocka_unit_test(sizes_of_buckets),
@@ -352,9 +348,9 @@ int main(void) {
         BY_MESSAGES(finished_buckets_leave_at_once),
         BY_MESSAGES(on_nodes_of_several_ranks),
     };
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed) /* this rank left the others in mid-exchange */
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

@@ -12,6 +12,7 @@
 
 #include "heed/metrics.h"
 #include "pretend.h"
+#include "ranks.h"
 #include "small_run.h"
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
@@ -395,12 +396,7 @@ static void ranks_do_not_matter(void **state) {
         heed_comm_close(one);
 }
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error) != HEED_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     heed_log_setup(comm->rank + 1, HEED_ERROR);
     if (comm->size == 4) /* what is summed is then a node's, but the rank is still named */
         pretend_nodes(comm, 2);
@@ -414,9 +410,9 @@ int main(void) {
         cmocka_unit_test(stopped_in_an_evaluation),
         cmocka_unit_test(ranks_do_not_matter),
     };
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "ranks.h"
 #include "small_run.h"
 
 enum { MANY_STEPS = 80, NAP_MILLISECONDS = 60 };
@@ -58,17 +59,12 @@ static void slow_rank_is_named(void **state) {
     assert_true(waited > 1e-3 * NAP_MILLISECONDS / 4); /* of three ranks two wait */
 }
 
-int main(void) {
-    heed_error error = HEED_ERROR_INIT;
-    if (heed_comm_open(&comm, &error) != HEED_OK) {
-        fprintf(stderr, "%s\n", error.message);
-        return 1;
-    }
+static int run_group(void) {
     heed_log_setup(comm->rank + 1, HEED_ERROR);
     const struct CMUnitTest tests[] = {cmocka_unit_test(slow_rank_is_named)};
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        heed_comm_abort(comm, 1);
-    heed_comm_close(comm);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void) {
+    return test_on_ranks(&comm, run_group);
 }
