@@ -81,9 +81,10 @@ void heed_gradient_sum_entries(heed_gradient *gradient, const heed_ragged *rows,
 
 /* For who adds a tied row to its table anyhow, and so passes over all of it: from now on the sum over a table to which
  * one tensor is tied keeps what it held wherever it has no entry. clear_gaps makes such elements zero that lie in
- * [first, first + count) of partial 0; the entries of the last sum are still needed then. Any thread; ranges do not
- * meet. Not collective. Cannot fail. */
+ * [first, first + count) of partial 0; where there is nothing else it leaves them and returns false: they count as
+ * zeros. The entries of the last sum are still needed then. Any thread; ranges do not meet. Not collective. Cannot
+ * fail. */
 void heed_gradient_leave_gaps(heed_gradient *gradient);
-void heed_gradient_clear_gaps(heed_gradient *gradient, size_t first, size_t count);
+bool heed_gradient_clear_gaps(heed_gradient *gradient, size_t first, size_t count);
 
 #endif

@@ -31,16 +31,16 @@ typedef struct heed_tensor {
     size_t size;     /* elements */
     size_t frozen;   /* of them, from the first on, are not trained: no gradient, no weight decay */
     size_t offset;   /* elements, in parameter, moment and reduced gradient arenas */
-    size_t gradient; /* elements, in a gradient arena: offset, but for a second use of a tied tensor */
-    int tied_to; /* index of the tensor whose parameters this row uses; -1 = its own. A tied row has a gradient of its
-                    own, which is added to the other's after reduction. */
+    size_t gradient; /* elements, in a gradient arena: offset, but for one use of a tied tensor */
+    int tied_to;     /* index of the tensor whose parameters this row uses; -1 = its own. Each use has a gradient of its
+ own, to be added after reduction: one where the parameters are, the others behind all. */
 } heed_tensor;
 
 typedef struct heed_params {
     size_t n_tensors;
     heed_tensor *tensors;
     size_t n_elements; /* of the parameter arena, a multiple of HEED_BLOCK; gaps between tensors hold zeros for ever */
-    size_t n_gradient; /* of a gradient arena: n_elements plus the tied rows, each of them a multiple of HEED_BLOCK */
+    size_t n_gradient; /* of a gradient arena: n_elements plus other uses, each of them a multiple of HEED_BLOCK */
     size_t n_parameters; /* true count, without gaps and tied rows */
     size_t n_trained;    /* the same without what is frozen */
 } heed_params;

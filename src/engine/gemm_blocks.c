@@ -440,6 +440,16 @@ static size_t left_block(const loops *p, size_t n, size_t n_right, size_t k, boo
     return share(n, blocks.left_width, blocks.left_stride, blocks.left_size / (*asks_for_next ? 4 : 1), k);
 }
 
+/* The block of left strips behind this one: further strips, or the first ones of the next block of k. */
+static coming coming_left(const loops *p, const block *b, size_t left, size_t left_end, size_t at_once) {
+    const size_t n_tiles = tiles(b->n_left, blocks.left_width) * tiles(b->n_right, HEEDI_TILE_RIGHT);
+    const size_t behind = b->left + b->n_left, next_q = b->q + b->k;
+    if (behind < left_end)
+        return coming_strips(strips_from(p->l, behind, b->q), least(left_end - behind, at_once), b->k, n_tiles);
+    return coming_strips(strips_from(p->l, left, next_q), least(left_end - left, at_once),
+                         least(p->k - next_q, blocks.k_block), n_tiles);
+}
+
 /* The piece [left, left_end) x [right, right_end) of C. */
 static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t right, size_t right_end, real *packed) {
     block b = {.left_packed = packed, .right_packed = packed + blocks.left_size};
@@ -462,10 +472,7 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
                     multiply_packed(p, &b);
                     continue;
                 }
-                const size_t next = b.left + b.n_left;
-                coming next_left =
-                    coming_strips(strips_from(p->l, next, b.q), least(left_end - next, at_once), b.k,
-                                  tiles(b.n_left, blocks.left_width) * tiles(b.n_right, HEEDI_TILE_RIGHT));
+                coming next_left = coming_left(p, &b, left, left_end, at_once);
                 multiply_unpacked(p, &b, asks_for_next ? &next_left : NULL);
             }
         }

@@ -348,12 +348,16 @@ void heed_gradient_leave_gaps(heed_gradient *gradient) {
         gradient->open_table = params->n_tensors;
 }
 
-void heed_gradient_clear_gaps(heed_gradient *gradient, size_t first, size_t count) {
-    if (gradient->open_table == gradient->params->n_tensors || gradient->gaps.n == 0)
-        return;
+bool heed_gradient_clear_gaps(heed_gradient *gradient, size_t first, size_t count) {
+    const table_gaps *gaps = &gradient->gaps;
+    if (gradient->open_table == gradient->params->n_tensors || gaps->n == 0)
+        return true;
     const heed_tensor *row = &gradient->params->tensors[gradient->open_table];
-    const size_t from = first > row->gradient ? first : row->gradient;
-    const size_t row_end = row->gradient + row->size, end = first + count < row_end ? first + count : row_end;
-    if (from < end)
-        clear_gaps(gradient->partials + row->gradient, &gradient->gaps, from - row->gradient, end - row->gradient);
+    HEED_CHECK(first >= row->gradient);
+    const size_t from = first - row->gradient, end = from + count < row->size ? from + count : row->size;
+    const size_t entry = entry_from(gaps, from);
+    if (entry == gaps->n_entries || (size_t)gaps->entries[entry] * gaps->size >= end)
+        return false;
+    clear_gaps(gradient->partials + row->gradient, gaps, from, end);
+    return true;
 }

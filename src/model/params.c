@@ -2,7 +2,9 @@
  *
  * Offsets are counted in elements and are the same in single and double precision: starts are multiples of 16 elements
  * (64 bytes of float). A gradient arena is the parameter arena followed by one row for each second use of a tied
- * tensor, so that both uses can be reduced on their own and added afterwards block by block. */
+ * tensor, so that both uses can be reduced on their own and added afterwards block by block. Where the
+ * classifier is the only second use it has the place of the parameters, since its gradient is dense: of the table few
+ * entries are met, and only these are added. */
 #include "heed/params.h"
 
 #include <math.h>
@@ -150,9 +152,10 @@ static void add_model(heed_params *params, const heed_config *config, size_t voc
 
 /* Gives every tensor its place, in table order. */
 static void lay_out(heed_params *params) {
-    size_t end = 0;
+    size_t end = 0, n_tied = 0;
     for (size_t i = 0; i < params->n_tensors; i++) {
         heed_tensor *tensor = &params->tensors[i];
+        n_tied += tensor->tied_to >= 0;
         if (tensor->tied_to >= 0)
             continue;
         bool shared = false;
@@ -169,8 +172,10 @@ static void lay_out(heed_params *params) {
         heed_tensor *tensor = &params->tensors[i];
         if (tensor->tied_to < 0)
             continue;
-        tensor->offset = params->tensors[tensor->tied_to].offset;
-        tensor->gradient = params->n_gradient;
+        heed_tensor *owner = &params->tensors[tensor->tied_to];
+        heed_tensor *apart = tensor->role == HEED_ROLE_MATRIX && n_tied == 1 ? owner : tensor;
+        tensor->offset = tensor->gradient = owner->offset;
+        apart->gradient = params->n_gradient;
         params->n_gradient += round_up(tensor->size, HEED_BLOCK);
     }
 }

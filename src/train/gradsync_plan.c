@@ -172,7 +172,7 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
     const size_t bucket_size = bucket_blocks * HEED_BLOCK;
     size_t most = params->n_elements / bucket_size + 1;
     for (size_t i = 0; i < params->n_tensors; i++)
-        if (params->tensors[i].tied_to >= 0)
+        if (params->tensors[i].gradient >= params->n_elements)
             most += params->tensors[i].size / bucket_size + 2;
     plan->buckets = calloc(most, sizeof *plan->buckets);
     plan->departs = calloc(most, sizeof *plan->departs);
@@ -187,7 +187,7 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
     plan->n_parameter_buckets = plan->n_buckets;
     for (size_t i = 0; i < params->n_tensors; i++) {
         const heed_tensor *row = &params->tensors[i];
-        if (row->tied_to >= 0)
+        if (row->gradient >= params->n_elements)
             cut_range(plan, params->n_elements, bucket_size, row->offset, row->offset + whole_blocks(row->size),
                       row->gradient, true, bounds);
     }
@@ -198,7 +198,7 @@ static heed_status cut_buckets(heedi_plan *plan, const heed_params *params, size
 }
 
 /* Backward goes through the table of tensors from its end: a bucket is finished with the first tensor that it holds. Of
- * tied rows the classifier's are finished first of all, those of the encoder's tokens last. */
+ * a tied tensor's uses the classifier's is finished first of all, those of tokens last. */
 static void order_departures(heedi_plan *plan, const heed_params *params) {
     size_t n = 0;
     for (size_t i = params->n_tensors; i-- > 0;)

@@ -167,7 +167,20 @@ static void complete_tree(heed_gradsync *sync, const heedi_bucket *bucket) {
     }
 }
 
-/* The bucket of a tied row lies, by construction, inside one bucket of the parameters and has the same owners. */
+HEED_MULTIVERSION
+static bool is_zero(const real *x, size_t count) {
+    bool zero = true;
+    for (size_t from = 0, end; zero && from < count; from = end) {
+        end = heedi_run_end(from, count);
+        for (size_t i = from; i < end; i++)
+            zero &= x[i] == 0;
+    }
+    return zero;
+}
+
+/* The bucket of a tied row lies, by construction, inside one bucket of the parameters and has the same owners. Of a
+ * table of tokens most blocks met none in this step: what is zero is left out, by its values, so that all ranks and
+ * all numbers of ranks do alike. (It could not be added without a trace: -0 + 0 is 0.) */
 static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
     HEED_IN_STAGE(TREE);
     const heedi_bucket *bucket = sync->plan.buckets;
@@ -176,11 +189,15 @@ static void add_tied_row(heed_gradsync *sync, const heedi_bucket *tied) {
     const size_t behind = tied->parameter + tied->own_first - (bucket->parameter + bucket->own_first);
     real *total = heedi_gradsync_total(sync, bucket) + behind;
     const real *more = heedi_gradsync_total(sync, tied);
+    const size_t gradient = tied->gradient + tied->own_first;
 #pragma omp parallel for schedule(static) num_threads(sync->n_threads)
     for (size_t block = 0; block < tied->own_count; block += HEED_BLOCK) {
-        heed_gradient_clear_gaps(sync->gradient, tied->parameter + tied->own_first + block, HEED_BLOCK);
+        if (!heed_gradient_clear_gaps(sync->gradient, gradient + block, HEED_BLOCK) ||
+            is_zero(more + block, HEED_BLOCK))
+            continue;
         add(total + block, total + block, more + block, HEED_BLOCK);
-        heedi_norm_block(sync, bucket, behind + block);
+        if (sync->plan.size > 1)
+            heedi_norm_block(sync, bucket, behind + block);
     }
 }
 
