@@ -6,10 +6,10 @@
 
 For every shape, --repeats times in turn: heed and PyTorch, each as one process a core and as one process with all threads. The same model
 and global batch, AdamW and clipping. Prints the medians in tokens/s, heed's share of the matrix products' peak in the same run (the best
-of both of BLIS's kernels), and the ratio of the better forms.
+of both of BLIS's kernels), and the ratios of the better forms.
 
-PyTorch of Debian multiplies with whatever libblas.so.3 is. Where that is BLIS, which may fall back to its generic kernel on a processor
-newer than itself, PyTorch gets the kernel that serves it best, as heed chooses its own: each is tried once, the fastest counts.
+PyTorch of Debian multiplies with whatever libblas.so.3 is. Where that is BLIS, which may choose a slow kernel on a processor newer than
+itself, there are two ratios: to PyTorch as it comes, and to PyTorch with the kernel named that serves it best, as heed names its own.
 """
 import argparse
 import json
@@ -42,21 +42,24 @@ def run_torch(shape, processes, threads, kernel):
     return json.loads(output)["tokens_per_second"]
 
 
-def torch_kernel(shape, cores):
-    """The environment in which PyTorch is fastest: BLIS's own choice of a kernel, or one that is named."""
+def torch_kernels(shape, cores):
+    """Environments for PyTorch: BLIS's own choice of a kernel and, where that is faster, one that is named. Each is tried once
+    in both forms."""
     speed = {}
     for number in (None, "0", "3"):  # of BLIS's enum arch_t: AVX-512 (skx), AVX2 (haswell)
         try:
-            speed[number] = run_torch(shape, 1, cores, {"BLIS_ARCH_TYPE": number} if number else {})
+            speed[number] = max(run_torch(shape, *form, kernel_named(number)) for form in ((cores, 1), (1, cores)))
         except subprocess.CalledProcessError as error:
             if b"No module named 'torch'" in error.stderr:
                 raise SystemExit(f"{sys.executable} has no torch: run this with the python3 that has it "
                                  "(on Debian /usr/bin/python3, package python3-torch), or --without-torch") from error
             if number is None:  # else a kernel that this processor cannot run
                 raise SystemExit(f"PyTorch does not run:\n{error.stderr.decode()}") from error
-    best = max(speed, key=speed.get)
-    print(f"{shape}: PyTorch by BLIS's kernel: " + ", ".join(f"{number or 'its own choice'} {rate:.0f}" for number, rate in speed.items()))
-    return {"BLIS_ARCH_TYPE": best} if best else {}
+    return list(dict.fromkeys((None, max(speed, key=speed.get))))
+
+
+def kernel_named(number):
+    return {"BLIS_ARCH_TYPE": number} if number else {}
 
 
 def other_kernel_peak(heed, cores):
@@ -87,26 +90,27 @@ def main():
     print(f"BLIS's other kernel: {other:.0f} GF/s")
     for shape in arguments.shapes:
         forms = [form for form in ((cores, 1), (1, cores)) if not arguments.grain or form[0] == 1]
-        heed, torch, peaks = {form: [] for form in forms}, {form: [] for form in ((cores, 1), (1, cores))}, {form: [] for form in forms}
-        shares = {form: [] for form in forms}
-        kernel = {} if arguments.without_torch else torch_kernel(shape, cores)
+        kernels = [] if arguments.without_torch else torch_kernels(shape, cores)
+        heed, peaks, shares = ({form: [] for form in forms} for _ in range(3))
+        torch = {(kernel, form): [] for kernel in kernels for form in ((cores, 1), (1, cores))}
         for _ in range(arguments.repeats):
             for form in forms:
                 result = run_heed(arguments.heed, shape, *form, settings)
                 heed[form].append(result["tokens_per_second"])
                 peaks[form].append(result["peak_gflops"])
                 shares[form].append(1e-9 * result["tokens_per_second"] * result["flops_per_token"] / max(other, result["peak_gflops"]))
-            for form in () if arguments.without_torch else torch:
-                torch[form].append(run_torch(shape, *form, kernel))
+            for kernel, form in torch:
+                torch[kernel, form].append(run_torch(shape, *form, kernel_named(kernel)))
         median = statistics.median
         for form in forms:
             print(f"{shape}: heed {form[0]} x {form[1]}: {median(heed[form]):.0f} tokens/s, {median(shares[form]):.1%} of the peak of "
                   f"{median(peaks[form]):.0f} GF/s", flush=True)
-        if not arguments.without_torch:
-            for form in torch:
-                print(f"{shape}: PyTorch {form[0]} x {form[1]}: {median(torch[form]):.0f} tokens/s")
-            ratio = max(map(median, heed.values())) / max(map(median, torch.values()))
-            print(f"{shape}: heed / PyTorch = {ratio:.2f}", flush=True)
+        for kernel in kernels:
+            name = f"with BLIS's kernel {kernel}" if kernel else "as it comes"
+            rates = {form: median(torch[kernel, form]) for k, form in torch if k == kernel}
+            for form, rate in rates.items():
+                print(f"{shape}: PyTorch {name}, {form[0]} x {form[1]}: {rate:.0f} tokens/s")
+            print(f"{shape}: heed / PyTorch {name} = {max(map(median, heed.values())) / max(rates.values()):.2f}", flush=True)
 
 
 if __name__ == "__main__":
