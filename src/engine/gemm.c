@@ -17,6 +17,8 @@
 #include <blis.h>
 
 #include "engine/gemm_blocks.h"
+#include "engine/gemm_kernel.h"
+#include "engine/gemm_sum.h"
 #include "heed/arena.h"
 #include "heed/comm.h"
 #include "heed/log.h"
@@ -286,7 +288,7 @@ void heed_gemm_add(bool transpose_a, bool transpose_b, size_t m, size_t n, size_
     HEED_CHECK(z != c && (!z || stride_z >= n));
     if (m == 0 || n == 0)
         return;
-    if (gemm.blocks && k > 0 && heedi_blocks_take_terms()) {
+    if (gemm.blocks && k > 0 && heedi_kernel.own) {
         heedi_product_task task = task_of(transpose_a, transpose_b, m, n, k, a, stride_a, b, stride_b, c, stride_c);
         task.row = row;
         task.z = z;
@@ -313,7 +315,7 @@ bool heed_gemm_sum(size_t m, size_t n, const heed_gemm_part *parts, size_t n_par
         HEED_CHECK(n_additions <= i);
     }
     HEED_CHECK(n_additions + 1 == n_parts);
-    if (empty || !gemm.blocks || !heedi_blocks_take_parts(parts, n_parts))
+    if (empty || !gemm.blocks || !heedi_sum_takes(parts, n_parts))
         return false;
     heedi_product_task task = task_of(true, false, m, n, k, a, stride_a, b, stride_b, c, stride_c);
     task.parts = parts;

@@ -16,41 +16,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <blis.h>
-
+#include "engine/gemm_ahead.h"
+#include "engine/gemm_kernel.h"
 #include "engine/gemm_pack.h"
-#include "engine/gemm_tile.h"
+#include "engine/gemm_sum.h"
 #include "heed/arena.h"
-#include "heed/multiversion.h"
 
 #ifdef HEED_BLIS_KERNELS
 
-#ifdef HEED_DOUBLE
-typedef dgemm_ukr_ft micro_kernel;
-#define NUMBER BLIS_DOUBLE
-#else
-typedef sgemm_ukr_ft micro_kernel;
-#define NUMBER BLIS_FLOAT
-#endif
-
 enum {
-    MOST_LEVELS = 7, /* sums that wait at once for the rest of theirs, beside C: log2 of HEED_GEMM_MOST_PARTS and one */
-    MOST_TILE = 1024,  /* elements of a tile */
-    LINE = 16,         /* elements of a cache line */
-    MOST_RIGHT = 2048, /* width of the right operand's packed block at a whole block of k, for BLIS's micro-kernels */
-    MOST_K_BLOCKS = 4, /* that the parts of a sum may need at once */
-    WANTED_SUM_K = 512 /* elements of k of a sum that are made at once, if it can be cut there */
+    LINE = 16,        /* elements of a cache line */
+    MOST_RIGHT = 2048 /* width of the right operand's packed block at a whole block of k, for BLIS's micro-kernels */
 };
 
 static struct {
-    cntx_t *context;
-    micro_kernel kernel;
-    size_t left_width, right_width;   /* of a tile */
-    size_t left_stride, right_stride; /* elements from one k to the next in a packed panel */
-    size_t left_size, right_size;     /* elements that may be packed at once */
-    size_t k_block;
-    bool likes_rows;
-    bool own; /* tiles of our own */
+    size_t left_size, right_size; /* elements that may be packed at once */
     heed_arena arena;
     real *packed; /* (threads, left_size + right_size) */
     int n_threads;
@@ -58,14 +38,6 @@ static struct {
 
 static size_t round_up(size_t n, size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
-}
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t most(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 /* Elements of half of the second cache: the rest is for what streams past. */
@@ -79,27 +51,16 @@ static size_t half_of_second_cache(void) {
 }
 
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
-    cntx_t *context = bli_gks_query_cntx();
-    blocks.context = context;
-    blocks.kernel = (micro_kernel)bli_cntx_get_l3_nat_ukr_dt(NUMBER, BLIS_GEMM_UKR, context);
-    blocks.likes_rows = bli_cntx_l3_nat_ukr_prefers_rows_dt(NUMBER, BLIS_GEMM_UKR, context);
-    blocks.left_width = (size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_MR, context);
-    blocks.right_width = (size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_NR, context);
-    blocks.left_stride = (size_t)bli_cntx_get_blksz_max_dt(NUMBER, BLIS_MR, context);
-    blocks.right_stride = (size_t)bli_cntx_get_blksz_max_dt(NUMBER, BLIS_NR, context);
-    blocks.k_block = (size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_KC, context);
-    blocks.own = heedi_tile_usable() && bli_arch_query_id() == BLIS_ARCH_SKX && !blocks.likes_rows &&
-                 blocks.left_width == HEEDI_TILE_LEFT && blocks.left_stride == HEEDI_TILE_LEFT &&
-                 blocks.right_width == HEEDI_TILE_RIGHT && blocks.right_stride == HEEDI_TILE_RIGHT;
-    const size_t most_k = MOST_K_BLOCKS * blocks.k_block;
-    const size_t left = round_up((size_t)bli_cntx_get_blksz_def_dt(NUMBER, BLIS_MC, context), blocks.left_width);
-    blocks.left_size = left / blocks.left_width * blocks.left_stride * blocks.k_block;
-    blocks.right_size = (MOST_RIGHT / blocks.right_width + 1) * blocks.right_stride * blocks.k_block;
-    if (blocks.own) {
-        blocks.left_size = most(blocks.left_size, half_of_second_cache());
-        blocks.right_size = blocks.right_stride * most_k;
+    heedi_kernel_open();
+    const heedi_kernel_facts *kernel = &heedi_kernel;
+    const size_t most_k = HEEDI_MOST_K_BLOCKS * kernel->k_block;
+    blocks.left_size = heedi_tiles(kernel->left_at_once, kernel->left_width) * kernel->left_stride * kernel->k_block;
+    blocks.right_size = (MOST_RIGHT / kernel->right_width + 1) * kernel->right_stride * kernel->k_block;
+    if (kernel->own) {
+        blocks.left_size = heedi_most(blocks.left_size, half_of_second_cache());
+        blocks.right_size = kernel->right_stride * most_k;
     }
-    blocks.left_size = most(blocks.left_size, blocks.left_stride * most_k);
+    blocks.left_size = heedi_most(blocks.left_size, kernel->left_stride * most_k);
     blocks.left_size = round_up(blocks.left_size, LINE);
     blocks.right_size = round_up(blocks.right_size, LINE);
     blocks.n_threads = n_threads;
@@ -131,7 +92,7 @@ typedef struct loops {
 
 static loops kernel_words(const heedi_product_task *t) {
     const heedi_strips rows_of_a = {t->a.at, t->a.row, t->a.column}, columns_of_b = {t->b.at, t->b.column, t->b.row};
-    const bool rows = blocks.likes_rows;
+    const bool rows = heedi_kernel.likes_rows;
     return (loops){.left = rows ? t->m : t->n,
                    .right = rows ? t->n : t->m,
                    .k = t->k,
@@ -154,158 +115,21 @@ static heedi_strips strips_from(heedi_strips strips, size_t strip, size_t k) {
     return strips;
 }
 
-/* --- what comes next --------------------------------------------------------------------------------------------- */
-
-/* Strips that will be read soon: n runs of n_pairs pairs of cache lines. */
-typedef struct coming {
-    const real *at;
-    size_t n, run_step, n_pairs, pair_step;
-    size_t run, pair; /* the next */
-    size_t at_once;   /* pairs that one tile should ask for */
-} coming;
-
-static size_t tiles(size_t n, size_t width) {
-    HEED_CHECK(width > 0);
-    return (n + width - 1) / width;
-}
-
-/* n strips of k elements, while n_tiles are multiplied. */
-static coming coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
-    const bool along = strips.k_step == 1;
-    coming c = {.at = strips.at,
-                .n = along ? n : tiles(n, 2 * LINE),
-                .run_step = along ? strips.step : 2 * LINE,
-                .n_pairs = along ? k / (2 * LINE) : k,
-                .pair_step = along ? 2 * LINE : strips.k_step};
-    c.n = c.n_pairs > 0 ? c.n : 0;
-    c.at_once = c.n * c.n_pairs / most(1, n_tiles) + 1;
-    return c;
-}
-
-/* What the next tile asks for. */
-static heedi_ahead ask_for(coming *c) {
-    if (c->run == c->n)
-        return (heedi_ahead){0};
-    const heedi_ahead ahead = {c->at + c->run * c->run_step + c->pair * c->pair_step,
-                               least(c->at_once, c->n_pairs - c->pair), c->pair_step};
-    c->pair += ahead.n;
-    if (c->pair == c->n_pairs) {
-        c->pair = 0;
-        c->run++;
-    }
-    return ahead;
-}
-
-/* --- tiles ------------------------------------------------------------------------------------------------------- */
-
-/* Where a tile of C, or of the stack of sums, lies; strides as the kernel sees them. */
-typedef struct tile {
-    real *at;
-    size_t left, right;
-} tile;
-
-/* to += from, strip by strip along the direction in which both are contiguous. */
-HEED_MULTIVERSION static void add_tile(tile to, tile from, size_t rows, size_t columns) {
-    const bool by_rows = blocks.likes_rows;
-    const size_t n_strips = by_rows ? rows : columns, length = by_rows ? columns : rows;
-    const size_t to_strip = by_rows ? to.left : to.right, from_strip = by_rows ? from.left : from.right;
-    for (size_t s = 0; s < n_strips; s++)
-#pragma omp simd
-        for (size_t i = 0; i < length; i++)
-            to.at[s * to_strip + i] += from.at[s * from_strip + i];
-}
-
-static void multiply_by_blis(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
-                             bool add) {
-    auxinfo_t next = {0};
-    real beta = add ? 1 : 0;
-    /* BLIS reads its operands through pointers to non-const and leaves them alone. */
-    real *l = (real *)o->left, *r = (real *)o->right.at;
-    bli_auxinfo_set_next_a(l + o->k * blocks.left_stride, &next);
-    bli_auxinfo_set_next_b(r, &next);
-    blocks.kernel((dim_t)rows, (dim_t)columns, (dim_t)o->k, &alpha, l, r, &beta, c->at, (inc_t)c->left, (inc_t)c->right,
-                  &next, blocks.context);
-}
-
-/* A narrow tile takes its strips as they lie. */
-static bool is_rest(size_t columns, const heedi_strips *right) {
-    return columns == HEEDI_TILE_REST && right->k_step == 1;
-}
-
-/* A tile at an edge is made by itself, with what the panels' zeros give, and its part of C taken from it. */
-static void multiply_edge(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
-                          const heedi_tile_terms *terms, const heedi_ahead *ahead) {
-    real whole[HEEDI_TILE_RIGHT * HEEDI_TILE_LEFT] __attribute__((aligned(HEED_ALIGNMENT)));
-    const size_t width = is_rest(columns, &o->right) ? HEEDI_TILE_REST : HEEDI_TILE_RIGHT;
-    const heedi_tile_terms none = {0};
-    heedi_tile(whole, HEEDI_TILE_LEFT, width, alpha, o, &none, ahead);
-    for (size_t j = 0; j < columns; j++)
-        for (size_t i = 0; i < rows; i++) {
-            real sum = whole[j * HEEDI_TILE_LEFT + i];
-            if (terms->first)
-                sum = terms->first[j * terms->first_step + i] + sum;
-            c->at[j * c->right + i] = terms->second ? terms->second[j * terms->second_step + i] + sum : sum;
-        }
-}
-
-/* As heedi_tile; BLIS's kernels can add to C alone, as the first term. Operands go by pointer: a structure that is
- * written by halves and read whole waits for the store. */
-static void multiply_tile(const tile *c, size_t rows, size_t columns, real alpha, const heedi_tile_operands *o,
-                          const heedi_tile_terms *terms, const heedi_ahead *ahead) {
-    if (!blocks.own)
-        multiply_by_blis(c, rows, columns, alpha, o, terms->first);
-    else if (rows == HEEDI_TILE_LEFT && (columns == HEEDI_TILE_RIGHT || is_rest(columns, &o->right)))
-        heedi_tile(c->at, c->right, columns, alpha, o, terms, ahead);
-    else
-        multiply_edge(c, rows, columns, alpha, o, terms, ahead);
-}
-
 /* What is multiplied at a time: strips [left, left + n_left) and [right, right + n_right) of the operands, elements
- * [q, q + k) of k; of a sum these are the parts [first_part, end_part). */
+ * [q, q + k) of k; of a sum these are its parts `sum`. */
 typedef struct block {
-    size_t left, n_left, right, n_right, q, k, first_part, end_part;
+    size_t left, n_left, right, n_right, q, k;
+    heedi_sum_block sum;
     real *left_packed, *right_packed;
     heedi_strips panels; /* of the left operand: `step` elements from one to the next */
 } block;
-
-/* The stack of heed_gemm_sum for one tile, its bottom C itself, which holds the sum of the parts before. A product that
- * is added at once goes straight on to what it is added to, with our own tile twice: the kernel completes it in
- * registers first, so the bits are the same. */
-static void sum_tile(const loops *p, const block *b, const tile *c, size_t rows, size_t columns, heedi_tile_operands o,
-                     coming *soon) {
-    const size_t most_joined = blocks.own ? 2 : 1;
-    real memory[MOST_LEVELS * MOST_TILE] __attribute__((aligned(HEED_ALIGNMENT)));
-    tile stack[MOST_LEVELS + 1] = {*c};
-    for (size_t level = 0; level < MOST_LEVELS; level++)
-        stack[level + 1] = (tile){&memory[level * MOST_TILE], blocks.likes_rows ? blocks.right_width : 1,
-                                  blocks.likes_rows ? 1 : blocks.left_width};
-    size_t height = b->first_part > 0;
-    for (size_t i = b->first_part; i < b->end_part; i++) {
-        const heed_gemm_part part = p->parts[i];
-        const size_t joined = part.k <= blocks.k_block ? least(part.n_additions, most_joined) : 0;
-        const tile *to = &stack[height - joined];
-        for (size_t q = 0; q < part.k; q += blocks.k_block) {
-            heedi_tile_terms terms = {.first = joined > 0 || q > 0 ? to->at : NULL, .first_step = to->right};
-            if (joined == 2)
-                terms = (heedi_tile_terms){stack[height - 1].at, to->at, blocks.left_width, to->right};
-            const heedi_ahead ahead = ask_for(soon);
-            o.k = least(part.k - q, blocks.k_block);
-            multiply_tile(to, rows, columns, 1, &o, &terms, &ahead);
-            o.left += o.k * o.left_step;
-            o.right.at += o.k * o.right.k_step;
-        }
-        height += 1 - joined;
-        for (size_t j = joined; j < part.n_additions; j++, height--)
-            add_tile(stack[height - 2], stack[height - 1], rows, columns);
-    }
-}
 
 /* --- the loops --------------------------------------------------------------------------------------------------- */
 
 /* n strips of the right operand from strip j of the block on. */
 static void pack_right(const loops *p, const block *b, size_t j, size_t n) {
-    heedi_pack(b->right_packed, blocks.right_width, blocks.right_stride, strips_from(p->r, b->right + j, b->q), n,
-               b->k);
+    heedi_pack(b->right_packed, heedi_kernel.right_width, heedi_kernel.right_stride,
+               strips_from(p->r, b->right + j, b->q), n, b->k);
 }
 
 /* Makes the block's left panels ready. Strips side by side stay where they are, unless the lines that they are read by
@@ -313,26 +137,26 @@ static void pack_right(const loops *p, const block *b, size_t j, size_t n) {
 static void ready_left(const loops *p, block *b) {
     const heedi_strips strips = strips_from(p->l, b->left, b->q);
     const bool falls_apart = strips.step == 1 && strips.k_step % 512 != 0;
-    if (blocks.own && p->r.k_step == 1 && falls_apart && b->n_left % HEEDI_TILE_LEFT == 0) {
+    if (heedi_kernel.own && p->r.k_step == 1 && falls_apart && b->n_left % HEEDI_TILE_LEFT == 0) {
         b->panels = (heedi_strips){strips.at, HEEDI_TILE_LEFT, strips.k_step};
         return;
     }
-    heedi_pack(b->left_packed, blocks.left_width, blocks.left_stride, strips, b->n_left, b->k);
-    b->panels = (heedi_strips){b->left_packed, blocks.left_stride * b->k, blocks.left_stride};
+    heedi_pack(b->left_packed, heedi_kernel.left_width, heedi_kernel.left_stride, strips, b->n_left, b->k);
+    b->panels = (heedi_strips){b->left_packed, heedi_kernel.left_stride * b->k, heedi_kernel.left_stride};
 }
 
 /* Strips of the panel at strip j of the block: an end of 4 or 8 beyond whole panels is made of narrow ones. */
 static size_t right_panel(const loops *p, const block *b, size_t j) {
     const size_t n = b->n_right - j;
     const bool ends = n == HEEDI_TILE_REST || n == 2 * HEEDI_TILE_REST;
-    return blocks.own && p->r.k_step == 1 && ends ? HEEDI_TILE_REST : least(n, blocks.right_width);
+    return heedi_kernel.own && p->r.k_step == 1 && ends ? HEEDI_TILE_REST : heedi_least(n, heedi_kernel.right_width);
 }
 
 /* The last strips, too few for a tile, with zeros for those that are missing; they run along memory like the others. */
 static heedi_strips fill_up(real *out, heedi_strips strips, size_t n, size_t k) {
     for (size_t w = 0; w < n; w++)
         memcpy(out + w * k, strips.at + w * strips.step, k * sizeof *out);
-    memset(out + n * k, 0, (blocks.right_width - n) * k * sizeof *out);
+    memset(out + n * k, 0, (heedi_kernel.right_width - n) * k * sizeof *out);
     return (heedi_strips){out, k, 1};
 }
 
@@ -340,15 +164,16 @@ static heedi_strips fill_up(real *out, heedi_strips strips, size_t n, size_t k) 
 static heedi_strips ready_right(const loops *p, const block *b, size_t j, size_t width) {
     const heedi_strips strips = strips_from(p->r, b->right + j, b->q);
     if (p->r.k_step == 1)
-        return width == blocks.right_width || width == HEEDI_TILE_REST ? strips
-                                                                       : fill_up(b->right_packed, strips, width, b->k);
+        return width == heedi_kernel.right_width || width == HEEDI_TILE_REST
+                   ? strips
+                   : fill_up(b->right_packed, strips, width, b->k);
     pack_right(p, b, j, width);
-    return (heedi_strips){b->right_packed, 1, blocks.right_stride};
+    return (heedi_strips){b->right_packed, 1, heedi_kernel.right_stride};
 }
 
 /* What the tile at C's left strip i and right strip j joins: the first block of k the row, the others what those before
  * have left in C, and the last one z. */
-static heedi_tile_terms terms_of(const loops *p, const block *b, const tile *c, size_t i, size_t j) {
+static heedi_tile_terms terms_of(const loops *p, const block *b, const heedi_tile_place *c, size_t i, size_t j) {
     const bool last = b->q + b->k == p->k;
     heedi_tile_terms terms = {p->row ? p->row + i : NULL, p->z && last ? p->z + j * p->z_row + i : NULL, 0, p->z_row};
     if (b->q > 0 || p->beta != 0) {
@@ -360,119 +185,111 @@ static heedi_tile_terms terms_of(const loops *p, const block *b, const tile *c, 
 
 /* A column of tiles. */
 static void multiply_panel(const loops *p, const block *b, const heedi_strips *r, size_t j, size_t columns,
-                           coming *soon) {
+                           heedi_coming *soon) {
     heedi_tile_operands o = {b->panels.at, b->panels.k_step, *r, b->k};
-    tile c = {p->c + b->left * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
-    for (size_t i = 0; i < b->n_left; i += blocks.left_width) {
-        const size_t rows = least(b->n_left - i, blocks.left_width);
+    heedi_tile_place c = {p->c + b->left * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
+    for (size_t i = 0; i < b->n_left; i += heedi_kernel.left_width) {
+        const size_t rows = heedi_least(b->n_left - i, heedi_kernel.left_width);
         if (p->parts) {
-            sum_tile(p, b, &c, rows, columns, o, soon);
+            heedi_sum_tile(&b->sum, &c, rows, columns, o, soon);
         } else {
             const heedi_tile_terms terms = terms_of(p, b, &c, b->left + i, b->right + j);
-            const heedi_ahead ahead = ask_for(soon);
-            multiply_tile(&c, rows, columns, p->alpha, &o, &terms, &ahead);
+            const heedi_ahead ahead = heedi_ask_for(soon);
+            heedi_multiply_tile(&c, rows, columns, p->alpha, &o, &terms, &ahead);
         }
         o.left += b->panels.step;
-        c.at += blocks.left_width * p->c_left;
+        c.at += heedi_kernel.left_width * p->c_left;
     }
 }
 
 /* Where the right operand is packed already. */
 static void multiply_packed(const loops *p, const block *b) {
-    coming nothing = {0};
-    for (size_t j = 0; j < b->n_right; j += blocks.right_width) {
-        const real *panel = b->right_packed + j / blocks.right_width * blocks.right_stride * b->k;
-        const heedi_strips r = {panel, 1, blocks.right_stride};
-        multiply_panel(p, b, &r, j, least(b->n_right - j, blocks.right_width), &nothing);
+    heedi_coming nothing = {0};
+    for (size_t j = 0; j < b->n_right; j += heedi_kernel.right_width) {
+        const real *panel = b->right_packed + j / heedi_kernel.right_width * heedi_kernel.right_stride * b->k;
+        const heedi_strips r = {panel, 1, heedi_kernel.right_stride};
+        multiply_panel(p, b, &r, j, heedi_least(b->n_right - j, heedi_kernel.right_width), &nothing);
     }
 }
 
 /* Where it is not. While a panel is multiplied the next one's strips are asked for; or, where all of the right ones
  * have a place in the second cache, the next block of the left ones. */
-static void multiply_unpacked(const loops *p, const block *b, coming *next_left) {
-    const size_t n_parts = most(1, b->end_part - b->first_part);
-    const size_t n_tiles = tiles(b->n_left, blocks.left_width) * n_parts;
+static void multiply_unpacked(const loops *p, const block *b, heedi_coming *next_left) {
+    const size_t n_parts = heedi_most(1, b->sum.end - b->sum.first);
+    const size_t n_tiles = heedi_tiles(b->n_left, heedi_kernel.left_width) * n_parts;
     for (size_t j = 0, next; j < b->n_right; j = next) {
         const size_t width = right_panel(p, b, j);
         const heedi_strips r = ready_right(p, b, j, width);
         next = j + width;
-        coming next_right = coming_strips(strips_from(p->r, b->right + next, b->q),
-                                          least(b->n_right - next, blocks.right_width), b->k, n_tiles);
+        heedi_coming next_right =
+            heedi_coming_strips(strips_from(p->r, b->right + next, b->q),
+                                heedi_least(b->n_right - next, heedi_kernel.right_width), b->k, n_tiles);
         multiply_panel(p, b, &r, j, width, next_left ? next_left : &next_right);
     }
 }
 
-/* The next block of k, behind what has been done: of a sum as many parts as come to WANTED_SUM_K, but no fewer than
- * leave one sum, which C keeps. */
+/* The next block of k, behind what has been done. */
 static bool next_block(const loops *p, block *b) {
     b->q += b->k;
     if (b->q >= p->k)
         return false;
-    b->k = least(p->k - b->q, blocks.k_block);
-    if (!p->parts)
-        return true;
-    b->first_part = b->end_part;
-    size_t k = 0, height = b->first_part > 0;
-    for (size_t i = b->first_part; i < p->n_parts; i++) {
-        k += p->parts[i].k;
-        if (b->end_part > b->first_part && k > WANTED_SUM_K)
-            break;
-        height += 1 - p->parts[i].n_additions;
-        if (height == 1) {
-            b->k = k;
-            b->end_part = i + 1;
-        }
-    }
+    if (p->parts && heedi_sum_next(&b->sum))
+        b->k = b->sum.k;
+    else
+        b->k = heedi_least(p->k - b->q, heedi_kernel.k_block);
     return true;
 }
 
 /* Strips of one packed block out of n: equal shares, in whole tiles. */
 static size_t share(size_t n, size_t width, size_t stride, size_t size, size_t k) {
-    const size_t n_tiles = tiles(n, width), at_once = most(1, size / (stride * k));
-    const size_t n_blocks = most(1, tiles(n_tiles, at_once));
-    return tiles(n_tiles, n_blocks) * width;
+    const size_t n_tiles = heedi_tiles(n, width), at_once = heedi_most(1, size / (stride * k));
+    const size_t n_blocks = heedi_most(1, heedi_tiles(n_tiles, at_once));
+    return heedi_tiles(n_tiles, n_blocks) * width;
 }
 
 /* Strips of the left operand that are multiplied at a time: what can be packed; a quarter of it where the block that
  * comes next shares the second cache with this one and all of the right operand. */
 static size_t left_block(const loops *p, size_t n, size_t n_right, size_t k, bool *asks_for_next) {
-    *asks_for_next = blocks.own && !p->parts && p->r.k_step == 1 && n_right * k <= blocks.left_size / 2;
-    return share(n, blocks.left_width, blocks.left_stride, blocks.left_size / (*asks_for_next ? 4 : 1), k);
+    *asks_for_next = heedi_kernel.own && !p->parts && p->r.k_step == 1 && n_right * k <= blocks.left_size / 2;
+    return share(n, heedi_kernel.left_width, heedi_kernel.left_stride, blocks.left_size / (*asks_for_next ? 4 : 1), k);
 }
 
 /* The block of left strips behind this one: further strips, or the first ones of the next block of k. */
-static coming coming_left(const loops *p, const block *b, size_t left, size_t left_end, size_t at_once) {
-    const size_t n_tiles = tiles(b->n_left, blocks.left_width) * tiles(b->n_right, HEEDI_TILE_RIGHT);
+static heedi_coming coming_left(const loops *p, const block *b, size_t left, size_t left_end, size_t at_once) {
+    const size_t n_tiles = heedi_tiles(b->n_left, heedi_kernel.left_width) * heedi_tiles(b->n_right, HEEDI_TILE_RIGHT);
     const size_t behind = b->left + b->n_left, next_q = b->q + b->k;
     if (behind < left_end)
-        return coming_strips(strips_from(p->l, behind, b->q), least(left_end - behind, at_once), b->k, n_tiles);
-    return coming_strips(strips_from(p->l, left, next_q), least(left_end - left, at_once),
-                         least(p->k - next_q, blocks.k_block), n_tiles);
+        return heedi_coming_strips(strips_from(p->l, behind, b->q), heedi_least(left_end - behind, at_once), b->k,
+                                   n_tiles);
+    return heedi_coming_strips(strips_from(p->l, left, next_q), heedi_least(left_end - left, at_once),
+                               heedi_least(p->k - next_q, heedi_kernel.k_block), n_tiles);
 }
 
 /* The piece [left, left_end) x [right, right_end) of C. */
 static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t right, size_t right_end, real *packed) {
-    block b = {.left_packed = packed, .right_packed = packed + blocks.left_size};
+    block b = {.left_packed = packed,
+               .right_packed = packed + blocks.left_size,
+               .sum = {.parts = p->parts, .n_parts = p->n_parts}};
     if (left == left_end || right == right_end)
         return;
     while (next_block(p, &b)) {
         bool asks_for_next;
         const size_t at_once = left_block(p, left_end - left, right_end - right, b.k, &asks_for_next);
-        const size_t right_block =
-            blocks.own ? right_end - right
-                       : share(right_end - right, blocks.right_width, blocks.right_stride, blocks.right_size, b.k);
+        const size_t right_block = heedi_kernel.own ? right_end - right
+                                                    : share(right_end - right, heedi_kernel.right_width,
+                                                            heedi_kernel.right_stride, blocks.right_size, b.k);
         for (b.right = right; b.right < right_end; b.right += right_block) {
-            b.n_right = least(right_end - b.right, right_block);
-            if (!blocks.own)
+            b.n_right = heedi_least(right_end - b.right, right_block);
+            if (!heedi_kernel.own)
                 pack_right(p, &b, 0, b.n_right);
             for (b.left = left; b.left < left_end; b.left += at_once) {
-                b.n_left = least(left_end - b.left, at_once);
+                b.n_left = heedi_least(left_end - b.left, at_once);
                 ready_left(p, &b);
-                if (!blocks.own) {
+                if (!heedi_kernel.own) {
                     multiply_packed(p, &b);
                     continue;
                 }
-                coming next_left = coming_left(p, &b, left, left_end, at_once);
+                heedi_coming next_left = coming_left(p, &b, left, left_end, at_once);
                 multiply_unpacked(p, &b, asks_for_next ? &next_left : NULL);
             }
         }
@@ -482,16 +299,17 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
 /* Threads form a grid over C that takes the least time: in clocks for each element of k a tile's multiply-adds, two
  * vectors of 16 at once, and one for each strip that a thread packs for itself. */
 static size_t choose_grid(const loops *p, size_t n_threads) {
-    const bool in_place = blocks.own && p->r.k_step == 1;
-    const size_t clocks_of_tile = most(1, blocks.left_width * blocks.right_width / (2 * LINE));
-    const size_t n_left = tiles(p->left, blocks.left_width), n_right = tiles(p->right, blocks.right_width);
+    const bool in_place = heedi_kernel.own && p->r.k_step == 1;
+    const size_t clocks_of_tile = heedi_most(1, heedi_kernel.left_width * heedi_kernel.right_width / (2 * LINE));
+    const size_t n_left = heedi_tiles(p->left, heedi_kernel.left_width),
+                 n_right = heedi_tiles(p->right, heedi_kernel.right_width);
     size_t best = 1, least_clocks = SIZE_MAX;
     for (size_t rows = 1; rows <= n_threads; rows++) {
         if (n_threads % rows != 0)
             continue;
         const size_t columns = n_threads / rows;
-        const size_t clocks = tiles(n_left, rows) * tiles(n_right, columns) * clocks_of_tile + p->left / rows +
-                              (in_place ? 0 : p->right / columns);
+        const size_t clocks = heedi_tiles(n_left, rows) * heedi_tiles(n_right, columns) * clocks_of_tile +
+                              p->left / rows + (in_place ? 0 : p->right / columns);
         if (clocks < least_clocks) {
             best = rows;
             least_clocks = clocks;
@@ -502,30 +320,7 @@ static size_t choose_grid(const loops *p, size_t n_threads) {
 
 /* Part `index` of n_parts of n strips, in whole tiles. */
 static size_t bound(size_t n, size_t width, size_t index, size_t n_parts) {
-    return least(tiles(n, width) * index / n_parts * width, n);
-}
-
-bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
-    loops p = {.parts = parts, .n_parts = n_parts};
-    block b = {0};
-    for (size_t i = 0; i < n_parts; i++)
-        p.k += parts[i].k;
-    if (n_parts > HEED_GEMM_MOST_PARTS || blocks.left_width * blocks.right_width > MOST_TILE)
-        return false;
-    size_t height = 0;
-    for (size_t i = 0; i < n_parts; i++) {
-        if (height > MOST_LEVELS)
-            return false;
-        height += 1 - parts[i].n_additions;
-    }
-    while (next_block(&p, &b))
-        if (b.k > MOST_K_BLOCKS * blocks.k_block)
-            return false;
-    return true;
-}
-
-bool heedi_blocks_take_terms(void) {
-    return blocks.own;
+    return heedi_least(heedi_tiles(n, width) * index / n_parts * width, n);
 }
 
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
@@ -542,9 +337,10 @@ void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
     {
         const size_t n = (size_t)omp_get_num_threads(), me = (size_t)omp_get_thread_num();
         const size_t rows = choose_grid(&p, n), columns = n / rows, row = me / columns, column = me % columns;
-        multiply_piece(&p, bound(p.left, blocks.left_width, row, rows), bound(p.left, blocks.left_width, row + 1, rows),
-                       bound(p.right, blocks.right_width, column, columns),
-                       bound(p.right, blocks.right_width, column + 1, columns), blocks.packed + me * packed_size);
+        multiply_piece(&p, bound(p.left, heedi_kernel.left_width, row, rows),
+                       bound(p.left, heedi_kernel.left_width, row + 1, rows),
+                       bound(p.right, heedi_kernel.right_width, column, columns),
+                       bound(p.right, heedi_kernel.right_width, column + 1, columns), blocks.packed + me * packed_size);
     }
 }
 
@@ -557,15 +353,6 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
 }
 
 void heedi_blocks_close(void) {}
-
-bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts) {
-    (void)parts, (void)n_parts;
-    return false;
-}
-
-bool heedi_blocks_take_terms(void) {
-    return false;
-}
 
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {
     (void)task, (void)n_threads;

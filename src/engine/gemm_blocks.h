@@ -11,8 +11,8 @@
 #include "heed/status.h"
 
 /* C = alpha A B + beta C with elements (i, j) at i * row + j * column; beta 0 or 1. With parts (alpha 1, beta 0; k
- * theirs together) the sum of their products, as heed_gemm_sum says. With `row` or `z` (alpha 1, beta 0, no parts) as
- * heed_gemm_add says, where heedi_blocks_take_terms. */
+ * theirs together), if heedi_sum_takes them, the sum of their products, as heed_gemm_sum says. With `row` or `z` (alpha
+ * 1, beta 0, no parts), for the kernel of our own, as heed_gemm_add says. */
 typedef struct heedi_operand {
     const real *at;
     size_t row, column;
@@ -33,12 +33,6 @@ typedef struct heedi_product_task {
  * Errors: HEED_MEMORY. After bli_init. */
 heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error);
 void heedi_blocks_close(void);
-
-/* Can a sum of these parts be one task? */
-bool heedi_blocks_take_parts(const heed_gemm_part *parts, size_t n_parts);
-
-/* May a task have `row` and `z`? */
-bool heedi_blocks_take_terms(void);
 
 /* The product, by n_threads; inside a parallel region of at most that many threads, by the calling one. */
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads);
