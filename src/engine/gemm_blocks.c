@@ -297,9 +297,8 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
 }
 
 /* Threads form a grid over C that takes the least time: in clocks for each element of k a tile's multiply-adds, two
- * vectors of 16 at once, and one for each strip that a thread packs for itself. */
+ * vectors of 16 at once, and one for each strip that a thread packs, or reads from far away, for itself. */
 static size_t choose_grid(const loops *p, size_t n_threads) {
-    const bool in_place = heedi_kernel.own && p->r.k_step == 1;
     const size_t clocks_of_tile = heedi_most(1, heedi_kernel.left_width * heedi_kernel.right_width / (2 * LINE));
     const size_t n_left = heedi_tiles(p->left, heedi_kernel.left_width),
                  n_right = heedi_tiles(p->right, heedi_kernel.right_width);
@@ -309,7 +308,7 @@ static size_t choose_grid(const loops *p, size_t n_threads) {
             continue;
         const size_t columns = n_threads / rows;
         const size_t clocks = heedi_tiles(n_left, rows) * heedi_tiles(n_right, columns) * clocks_of_tile +
-                              p->left / rows + (in_place ? 0 : p->right / columns);
+                              p->left / rows + p->right / columns;
         if (clocks < least_clocks) {
             best = rows;
             least_clocks = clocks;
