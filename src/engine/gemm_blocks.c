@@ -307,6 +307,7 @@ static size_t choose_grid(const loops *p, size_t n_threads) {
         if (n_threads % rows != 0)
             continue;
         const size_t columns = n_threads / rows;
+        HEED_CHECK(columns > 0);
         const size_t clocks = heedi_tiles(n_left, rows) * heedi_tiles(n_right, columns) * clocks_of_tile +
                               p->left / rows + p->right / columns;
         if (clocks < least_clocks) {
