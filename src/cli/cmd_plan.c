@@ -194,7 +194,7 @@ heed_status heedi_command_plan(heedi_cli *cli, heed_error *error) {
                  "rank will have, never a step; the network is alpha + bytes / beta, or the exchange is rehearsed. Run "
                  "it on as many ranks as a node "
                  "will have, so that layers share the node's memory as they will.",
-        .examples = "  mpirun -n 2 heed plan configs/M.ini --ranks 64 --network HDR100 train.batch=512\n"
+        .examples = "  heed plan M --ranks 64 --network HDR100 train.batch=512 train.grain=8\n"
                     "  mpirun -n 2 heed plan M\n"
                     "  heed plan L --disk /scratch --json\n",
         .options = options,

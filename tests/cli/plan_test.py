@@ -6,7 +6,7 @@ import math
 import os
 import re
 
-from program import Case, fresh, heed, main
+from program import SOURCE, Case, fresh, heed, main
 
 try:
     import h5py
@@ -166,6 +166,12 @@ class Plan(Case):
         self.expect_success(result)
         self.assertEqual(planned["tokens_per_step"], 640000)
         self.assertAlmostEqual(planned["node_hours"], 100 * planned["hours"], delta=1e-9)
+
+    def test_the_cluster_of_the_examples(self):
+        with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as readme:
+            for text in (heed("plan", "--help").out, readme.read()):
+                example = re.search(r"heed (plan M --ranks [^#\n]*)", text)
+                self.expect_success(heed(*example[1].split(), "model.layers=1", "train.threads=1"))
 
     def test_faults(self):
         self.expect_fault(plan("--ranks", "4")[0], 64, r"--network is missing.*run plan itself on 4 ranks")
