@@ -42,13 +42,18 @@ def run_torch(shape, processes, threads, kernel):
     return json.loads(output)["tokens_per_second"]
 
 
+def both_forms(cores):
+    """(processes, threads): one process a core, one process with all threads."""
+    return (cores, 1), (1, cores)
+
+
 def torch_kernels(shape, cores):
     """Environments for PyTorch: BLIS's own choice of a kernel and, where that is faster, one that is named. Each is tried once
     in both forms."""
     speed = {}
     for number in (None, "0", "3"):  # of BLIS's enum arch_t: AVX-512 (skx), AVX2 (haswell)
         try:
-            speed[number] = max(run_torch(shape, *form, kernel_named(number)) for form in ((cores, 1), (1, cores)))
+            speed[number] = max(run_torch(shape, *form, kernel_named(number)) for form in both_forms(cores))
         except subprocess.CalledProcessError as error:
             if b"No module named 'torch'" in error.stderr:
                 raise SystemExit(f"{sys.executable} has no torch: run this with the python3 that has it "
@@ -89,10 +94,10 @@ def main():
     other = other_kernel_peak(arguments.heed, cores)
     print(f"BLIS's other kernel: {other:.0f} GF/s")
     for shape in arguments.shapes:
-        forms = [form for form in ((cores, 1), (1, cores)) if not arguments.grain or form[0] == 1]
+        forms = [form for form in both_forms(cores) if not arguments.grain or form[0] == 1]
         kernels = [] if arguments.without_torch else torch_kernels(shape, cores)
         heed, peaks, shares = ({form: [] for form in forms} for _ in range(3))
-        torch = {(kernel, form): [] for kernel in kernels for form in ((cores, 1), (1, cores))}
+        torch = {(kernel, form): [] for kernel in kernels for form in both_forms(cores)}
         for _ in range(arguments.repeats):
             for form in forms:
                 result = run_heed(arguments.heed, shape, *form, settings)

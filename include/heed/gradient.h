@@ -7,6 +7,7 @@
 #ifndef HEED_GRADIENT_H
 #define HEED_GRADIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

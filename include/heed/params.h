@@ -33,7 +33,7 @@ typedef struct heed_tensor {
     size_t offset;   /* elements, in parameter, moment and reduced gradient arenas */
     size_t gradient; /* elements, in a gradient arena: offset, but for one use of a tied tensor */
     int tied_to;     /* index of the tensor whose parameters this row uses; -1 = its own. Each use has a gradient of its
- own, to be added after reduction: one where the parameters are, the others behind all. */
+                        own, to be added after reduction: one where the parameters are, the others behind all. */
 } heed_tensor;
 
 typedef struct heed_params {

@@ -233,10 +233,12 @@ static bool next_block(const loops *p, block *b) {
     b->q += b->k;
     if (b->q >= p->k)
         return false;
-    if (p->parts && heedi_sum_next(&b->sum))
+    b->k = heedi_least(p->k - b->q, heedi_kernel.k_block);
+    if (p->parts) {
+        const bool more = heedi_sum_next(&b->sum);
+        HEED_CHECK(more);
         b->k = b->sum.k;
-    else
-        b->k = heedi_least(p->k - b->q, heedi_kernel.k_block);
+    }
     return true;
 }
 

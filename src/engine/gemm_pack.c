@@ -102,9 +102,7 @@ HEEDI_AVX512 static void turn_wide_panel(real *out, const real *x, size_t row, s
                     __builtin_prefetch(x + (w + i) * row + p + LINES_AHEAD * LINE);
                 turn_4_of_16(out + (p + q) * WIDTH + w, WIDTH, x + w * row + p + q, row);
             }
-    for (; p < k; p++)
-        for (size_t w = 0; w < WIDTH; w++)
-            out[p * WIDTH + w] = x[w * row + p];
+    pack_edge(out + p * WIDTH, WIDTH, x + p, row, 1, k - p, WIDTH);
 }
 
 static bool is_wide(size_t width) {
