@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/sizes.h"
 #include "bench/workbench.h"
 #include "heed/nn/attention.h"
 #include "heed/nn/loss.h"
@@ -76,19 +77,15 @@ static void clear_rows(heedi_rows_of_all *of) {
     free(of->token);
 }
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 static heed_status place(heedi_workbench *w, const heedi_sizes *sizes, size_t n_sequences, heed_error *error) {
-    const size_t time = larger(sizes->rows, sizes->source_rows), grain = (size_t)w->config->train.grain;
+    const size_t time = heedi_max(sizes->rows, sizes->source_rows), grain = (size_t)w->config->train.grain;
     const size_t n_rows = n_sequences * time, n_grains = n_sequences / grain;
     const size_t widest = heedi_widest_layer(w), loss_rows = n_rows < HEED_LOSS_BLOCK ? n_rows : HEED_LOSS_BLOCK;
     const size_t scratch = heed_attention_scratch(time, w->width / (size_t)w->config->model.heads) + n_rows;
     const size_t least_vocab = sizes->source_vocab && sizes->source_vocab < w->vocab ? sizes->source_vocab : w->vocab;
     w->pool_size = heed_bytes(n_rows, 2 * widest + 4 * w->width) * (w->n_encoder + w->n_decoder) + 4 * widest * n_rows;
     /* embeddings read both tables from the start of the weights */
-    const size_t sizes_of[] = {larger(w->params->n_elements, (size_t)w->config->model.time * w->width), w->pool_size,
+    const size_t sizes_of[] = {heedi_max(w->params->n_elements, (size_t)w->config->model.time * w->width), w->pool_size,
                                scratch, heed_bytes(loss_rows, w->vocab), heed_bytes(n_rows, 3 * w->width)};
     size_t bytes = 0;
     for (size_t i = 0; i < sizeof sizes_of / sizeof *sizes_of; i++)

@@ -3,13 +3,10 @@
 
 #include <utf8proc.h>
 
+#include "base/sizes.h"
 #include "table.h"
 
 #define LONGEST 64
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 /* Optimal string alignment (Damerau 1964), three rows of the usual table. */
 size_t heedi_edit_distance(const char *a, const char *b) {
@@ -21,9 +18,9 @@ size_t heedi_edit_distance(const char *a, const char *b) {
         size_t *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
         now[0] = i;
         for (size_t j = 1; j <= n_b; j++) {
-            now[j] = least(last[j - 1] + (a[i - 1] != b[j - 1]), least(last[j], now[j - 1]) + 1);
+            now[j] = heedi_min(last[j - 1] + (a[i - 1] != b[j - 1]), heedi_min(last[j], now[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                now[j] = least(now[j], before[j - 2] + 1);
+                now[j] = heedi_min(now[j], before[j - 2] + 1);
         }
     }
     return row[n_a % 3][n_b];
@@ -43,7 +40,7 @@ const heedi_field *heedi_field_nearest(const char *key, size_t *distance) {
     for (size_t i = 0; i < heedi_n_fields; i++) {
         /* A right or nearly right name in a wrong section, or without one, is one slip more. */
         const size_t of_name = 1 + heedi_edit_distance(name, strchr(heedi_fields[i].key, '.') + 1);
-        const size_t of_key = least(heedi_edit_distance(key, heedi_fields[i].key), of_name);
+        const size_t of_key = heedi_min(heedi_edit_distance(key, heedi_fields[i].key), of_name);
         if (of_key < shortest) {
             shortest = of_key;
             nearest = i;

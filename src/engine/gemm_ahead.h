@@ -5,18 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/sizes.h"
 #include "base/stream.h"
 #include "engine/gemm_pack.h"
 #include "engine/gemm_tile.h"
-#include "heed/status.h"
-
-static inline size_t heedi_least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static inline size_t heedi_most(size_t a, size_t b) {
-    return a > b ? a : b;
-}
 
 /* Strips that will be read soon: n runs of n_pairs pairs of cache lines. */
 typedef struct heedi_coming {
@@ -25,11 +17,6 @@ typedef struct heedi_coming {
     size_t run, pair; /* the next */
     size_t at_once;   /* pairs that one tile should ask for */
 } heedi_coming;
-
-static inline size_t heedi_tiles(size_t n, size_t width) {
-    HEED_CHECK(width > 0);
-    return (n + width - 1) / width;
-}
 
 /* n strips of k elements, while n_tiles are multiplied. */
 static inline heedi_coming heedi_coming_strips(heedi_strips strips, size_t n, size_t k, size_t n_tiles) {
@@ -40,7 +27,7 @@ static inline heedi_coming heedi_coming_strips(heedi_strips strips, size_t n, si
                       .n_pairs = along ? k / (2 * HEEDI_LINE) : k,
                       .pair_step = along ? 2 * HEEDI_LINE : strips.k_step};
     c.n = c.n_pairs > 0 ? c.n : 0;
-    c.at_once = c.n * c.n_pairs / heedi_most(1, n_tiles) + 1;
+    c.at_once = c.n * c.n_pairs / heedi_max(1, n_tiles) + 1;
     return c;
 }
 
@@ -49,7 +36,7 @@ static inline heedi_ahead heedi_ask_for(heedi_coming *c) {
     if (c->run == c->n)
         return (heedi_ahead){0};
     const heedi_ahead ahead = {c->at + c->run * c->run_step + c->pair * c->pair_step,
-                               heedi_least(c->at_once, c->n_pairs - c->pair), c->pair_step};
+                               heedi_min(c->at_once, c->n_pairs - c->pair), c->pair_step};
     c->pair += ahead.n;
     if (c->pair == c->n_pairs) {
         c->pair = 0;

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sizes.h"
 #include "engine/gemm_ahead.h"
 #include "engine/gemm_kernel.h"
 #include "engine/gemm_pack.h"
@@ -36,10 +37,6 @@ static struct {
     int n_threads;
 } blocks;
 
-static size_t round_up(size_t n, size_t multiple) {
-    return (n + multiple - 1) / multiple * multiple;
-}
-
 /* Elements of half of the second cache: the rest is for what streams past. */
 static size_t half_of_second_cache(void) {
 #ifdef _SC_LEVEL2_CACHE_SIZE
@@ -57,12 +54,12 @@ heed_status heedi_blocks_open(int n_threads, bool *usable, heed_error *error) {
     blocks.left_size = heedi_tiles(kernel->left_at_once, kernel->left_width) * kernel->left_stride * kernel->k_block;
     blocks.right_size = (MOST_RIGHT / kernel->right_width + 1) * kernel->right_stride * kernel->k_block;
     if (kernel->own) {
-        blocks.left_size = heedi_most(blocks.left_size, half_of_second_cache());
+        blocks.left_size = heedi_max(blocks.left_size, half_of_second_cache());
         blocks.right_size = kernel->right_stride * most_k;
     }
-    blocks.left_size = heedi_most(blocks.left_size, kernel->left_stride * most_k);
-    blocks.left_size = round_up(blocks.left_size, LINE);
-    blocks.right_size = round_up(blocks.right_size, LINE);
+    blocks.left_size = heedi_max(blocks.left_size, kernel->left_stride * most_k);
+    blocks.left_size = heedi_round_up(blocks.left_size, LINE);
+    blocks.right_size = heedi_round_up(blocks.right_size, LINE);
     blocks.n_threads = n_threads;
     const size_t bytes = heed_bytes((size_t)n_threads, (blocks.left_size + blocks.right_size) * sizeof(real));
     const heed_status status = heed_arena_init(&blocks.arena, bytes, "packed panels of matrix products", error);
@@ -149,7 +146,7 @@ static void ready_left(const loops *p, block *b) {
 static size_t right_panel(const loops *p, const block *b, size_t j) {
     const size_t n = b->n_right - j;
     const bool ends = n == HEEDI_TILE_REST || n == 2 * HEEDI_TILE_REST;
-    return heedi_kernel.own && p->r.k_step == 1 && ends ? HEEDI_TILE_REST : heedi_least(n, heedi_kernel.right_width);
+    return heedi_kernel.own && p->r.k_step == 1 && ends ? HEEDI_TILE_REST : heedi_min(n, heedi_kernel.right_width);
 }
 
 /* The last strips, too few for a tile, with zeros for those that are missing; they run along memory like the others. */
@@ -189,7 +186,7 @@ static void multiply_panel(const loops *p, const block *b, const heedi_strips *r
     heedi_tile_operands o = {b->panels.at, b->panels.k_step, *r, b->k};
     heedi_tile_place c = {p->c + b->left * p->c_left + (b->right + j) * p->c_right, p->c_left, p->c_right};
     for (size_t i = 0; i < b->n_left; i += heedi_kernel.left_width) {
-        const size_t rows = heedi_least(b->n_left - i, heedi_kernel.left_width);
+        const size_t rows = heedi_min(b->n_left - i, heedi_kernel.left_width);
         if (p->parts) {
             heedi_sum_tile(&b->sum, &c, rows, columns, o, soon);
         } else {
@@ -208,14 +205,14 @@ static void multiply_packed(const loops *p, const block *b) {
     for (size_t j = 0; j < b->n_right; j += heedi_kernel.right_width) {
         const real *panel = b->right_packed + j / heedi_kernel.right_width * heedi_kernel.right_stride * b->k;
         const heedi_strips r = {panel, 1, heedi_kernel.right_stride};
-        multiply_panel(p, b, &r, j, heedi_least(b->n_right - j, heedi_kernel.right_width), &nothing);
+        multiply_panel(p, b, &r, j, heedi_min(b->n_right - j, heedi_kernel.right_width), &nothing);
     }
 }
 
 /* Where it is not. While a panel is multiplied the next one's strips are asked for; or, where all of the right ones
  * have a place in the second cache, the next block of the left ones. */
 static void multiply_unpacked(const loops *p, const block *b, heedi_coming *next_left) {
-    const size_t n_parts = heedi_most(1, b->sum.end - b->sum.first);
+    const size_t n_parts = heedi_max(1, b->sum.end - b->sum.first);
     const size_t n_tiles = heedi_tiles(b->n_left, heedi_kernel.left_width) * n_parts;
     for (size_t j = 0, next; j < b->n_right; j = next) {
         const size_t width = right_panel(p, b, j);
@@ -223,7 +220,7 @@ static void multiply_unpacked(const loops *p, const block *b, heedi_coming *next
         next = j + width;
         heedi_coming next_right =
             heedi_coming_strips(strips_from(p->r, b->right + next, b->q),
-                                heedi_least(b->n_right - next, heedi_kernel.right_width), b->k, n_tiles);
+                                heedi_min(b->n_right - next, heedi_kernel.right_width), b->k, n_tiles);
         multiply_panel(p, b, &r, j, width, next_left ? next_left : &next_right);
     }
 }
@@ -233,7 +230,7 @@ static bool next_block(const loops *p, block *b) {
     b->q += b->k;
     if (b->q >= p->k)
         return false;
-    b->k = heedi_least(p->k - b->q, heedi_kernel.k_block);
+    b->k = heedi_min(p->k - b->q, heedi_kernel.k_block);
     if (p->parts) {
         const bool more = heedi_sum_next(&b->sum);
         HEED_CHECK(more);
@@ -244,8 +241,8 @@ static bool next_block(const loops *p, block *b) {
 
 /* Strips of one packed block out of n: equal shares, in whole tiles. */
 static size_t share(size_t n, size_t width, size_t stride, size_t size, size_t k) {
-    const size_t n_tiles = heedi_tiles(n, width), at_once = heedi_most(1, size / (stride * k));
-    const size_t n_blocks = heedi_most(1, heedi_tiles(n_tiles, at_once));
+    const size_t n_tiles = heedi_tiles(n, width), at_once = heedi_max(1, size / (stride * k));
+    const size_t n_blocks = heedi_max(1, heedi_tiles(n_tiles, at_once));
     return heedi_tiles(n_tiles, n_blocks) * width;
 }
 
@@ -261,10 +258,10 @@ static heedi_coming coming_left(const loops *p, const block *b, size_t left, siz
     const size_t n_tiles = heedi_tiles(b->n_left, heedi_kernel.left_width) * heedi_tiles(b->n_right, HEEDI_TILE_RIGHT);
     const size_t behind = b->left + b->n_left, next_q = b->q + b->k;
     if (behind < left_end)
-        return heedi_coming_strips(strips_from(p->l, behind, b->q), heedi_least(left_end - behind, at_once), b->k,
+        return heedi_coming_strips(strips_from(p->l, behind, b->q), heedi_min(left_end - behind, at_once), b->k,
                                    n_tiles);
-    return heedi_coming_strips(strips_from(p->l, left, next_q), heedi_least(left_end - left, at_once),
-                               heedi_least(p->k - next_q, heedi_kernel.k_block), n_tiles);
+    return heedi_coming_strips(strips_from(p->l, left, next_q), heedi_min(left_end - left, at_once),
+                               heedi_min(p->k - next_q, heedi_kernel.k_block), n_tiles);
 }
 
 /* The piece [left, left_end) x [right, right_end) of C. */
@@ -281,11 +278,11 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
                                                     : share(right_end - right, heedi_kernel.right_width,
                                                             heedi_kernel.right_stride, blocks.right_size, b.k);
         for (b.right = right; b.right < right_end; b.right += right_block) {
-            b.n_right = heedi_least(right_end - b.right, right_block);
+            b.n_right = heedi_min(right_end - b.right, right_block);
             if (!heedi_kernel.own)
                 pack_right(p, &b, 0, b.n_right);
             for (b.left = left; b.left < left_end; b.left += at_once) {
-                b.n_left = heedi_least(left_end - b.left, at_once);
+                b.n_left = heedi_min(left_end - b.left, at_once);
                 ready_left(p, &b);
                 if (!heedi_kernel.own) {
                     multiply_packed(p, &b);
@@ -301,7 +298,7 @@ static void multiply_piece(const loops *p, size_t left, size_t left_end, size_t 
 /* Threads form a grid over C that takes the least time: in clocks for each element of k a tile's multiply-adds, two
  * vectors of 16 at once, and one for each strip that a thread packs, or reads from far away, for itself. */
 static size_t choose_grid(const loops *p, size_t n_threads) {
-    const size_t clocks_of_tile = heedi_most(1, heedi_kernel.left_width * heedi_kernel.right_width / (2 * LINE));
+    const size_t clocks_of_tile = heedi_max(1, heedi_kernel.left_width * heedi_kernel.right_width / (2 * LINE));
     const size_t n_left = heedi_tiles(p->left, heedi_kernel.left_width),
                  n_right = heedi_tiles(p->right, heedi_kernel.right_width);
     size_t best = 1, least_clocks = SIZE_MAX;
@@ -322,7 +319,7 @@ static size_t choose_grid(const loops *p, size_t n_threads) {
 
 /* Part `index` of n_parts of n strips, in whole tiles. */
 static size_t bound(size_t n, size_t width, size_t index, size_t n_parts) {
-    return heedi_least(heedi_tiles(n, width) * index / n_parts * width, n);
+    return heedi_min(heedi_tiles(n, width) * index / n_parts * width, n);
 }
 
 void heedi_blocks_multiply(const heedi_product_task *task, int n_threads) {

@@ -1,5 +1,6 @@
 #include "engine/gemm_sum.h"
 
+#include "base/sizes.h"
 #include "heed/arena.h"
 
 enum {
@@ -55,14 +56,14 @@ void heedi_sum_tile(const heedi_sum_block *b, const heedi_tile_place *c, size_t 
     size_t height = b->first > 0;
     for (size_t i = b->first; i < b->end; i++) {
         const heed_gemm_part part = b->parts[i];
-        const size_t joined = part.k <= heedi_kernel.k_block ? heedi_least(part.n_additions, most_joined) : 0;
+        const size_t joined = part.k <= heedi_kernel.k_block ? heedi_min(part.n_additions, most_joined) : 0;
         const heedi_tile_place *to = &stack[height - joined];
         for (size_t q = 0; q < part.k; q += heedi_kernel.k_block) {
             heedi_tile_terms terms = {.first = joined > 0 || q > 0 ? to->at : NULL, .first_step = to->right};
             if (joined == 2)
                 terms = (heedi_tile_terms){stack[height - 1].at, to->at, heedi_kernel.left_width, to->right};
             const heedi_ahead ahead = heedi_ask_for(soon);
-            o.k = heedi_least(part.k - q, heedi_kernel.k_block);
+            o.k = heedi_min(part.k - q, heedi_kernel.k_block);
             heedi_multiply_tile(to, rows, columns, 1, &o, &terms, &ahead);
             o.left += o.k * o.left_step;
             o.right.at += o.k * o.right.k_step;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "heed/arena.h"
 #include "heed/nn/attention_table.h"
 #include "heed/rng.h"
@@ -20,10 +21,6 @@
 
 #define START 16        /* elements: a tensor starts at a multiple */
 #define MOST_A_BLOCK 24 /* tensors */
-
-static size_t round_up(size_t n, size_t multiple) {
-    return (n + multiple - 1) / multiple * multiple;
-}
 
 /* Where rows are added: a stack of blocks, whose tensors' names begin with a prefix. */
 typedef struct place {
@@ -162,12 +159,12 @@ static void lay_out(heed_params *params) {
         for (size_t j = 0; j < params->n_tensors; j++)
             shared = shared || params->tensors[j].tied_to == (int)i;
         const size_t multiple = shared ? HEED_BLOCK : START;
-        tensor->offset = tensor->gradient = round_up(end, multiple);
-        end = round_up(tensor->offset + tensor->size, multiple);
+        tensor->offset = tensor->gradient = heedi_round_up(end, multiple);
+        end = heedi_round_up(tensor->offset + tensor->size, multiple);
         params->n_parameters += tensor->size;
         params->n_trained += tensor->size - tensor->frozen;
     }
-    params->n_elements = params->n_gradient = round_up(end, HEED_BLOCK);
+    params->n_elements = params->n_gradient = heedi_round_up(end, HEED_BLOCK);
     for (size_t i = 0; i < params->n_tensors; i++) {
         heed_tensor *tensor = &params->tensors[i];
         if (tensor->tied_to < 0)
@@ -176,7 +173,7 @@ static void lay_out(heed_params *params) {
         heed_tensor *apart = tensor->role == HEED_ROLE_MATRIX && n_tied == 1 ? owner : tensor;
         tensor->offset = tensor->gradient = owner->offset;
         apart->gradient = params->n_gradient;
-        params->n_gradient += round_up(tensor->size, HEED_BLOCK);
+        params->n_gradient += heedi_round_up(tensor->size, HEED_BLOCK);
     }
 }
 

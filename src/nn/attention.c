@@ -13,17 +13,14 @@
 #include "heed/gemm.h"
 #include "heed/multiversion.h"
 #include "heed/stage.h"
+#include "nn/attention_items.h"
 #include "nn/attention_product.h"
 #include "nn/attention_table.h"
 #include "nn/dropout.h"
 #include "nn/softmax.h"
 
-enum { QUERIES = 2 * HEEDI_LANES }; /* of a group */
-enum { ROWS_AHEAD = 32, MOST_SOON = 8, SOON_AT_ONCE = 2 };
-
-static size_t round_up(size_t n, size_t multiple) {
-    return (n + multiple - 1) / multiple * multiple;
-}
+enum { QUERIES = HEEDI_GROUP_QUERIES };
+enum { ROWS_AHEAD = 32 };
 
 /* A thread's scratch. padded: head width rounded up to the lanes; keys: rounded up to whole blocks of the products. */
 typedef struct workspace {
@@ -36,7 +33,7 @@ typedef struct workspace {
 } workspace;
 
 static size_t workspace_reals(size_t time, size_t head_width) {
-    const size_t keys = round_up(time, HEEDI_LANES), padded = round_up(head_width, HEEDI_LANES);
+    const size_t keys = heedi_round_up(time, HEEDI_LANES), padded = heedi_round_up(head_width, HEEDI_LANES);
     return keys * (4 * padded + 2 * QUERIES + HEEDI_LANES) + 5 * QUERIES * padded;
 }
 
@@ -51,7 +48,7 @@ static real *take(real **at, size_t n) {
 }
 
 static workspace my_workspace(const heed_attention *attention, size_t time) {
-    const size_t keys = round_up(time, HEEDI_LANES), padded = round_up(attention->head_width, HEEDI_LANES);
+    const size_t keys = heedi_round_up(time, HEEDI_LANES), padded = heedi_round_up(attention->head_width, HEEDI_LANES);
     real *at = attention->scratch + (size_t)omp_get_thread_num() * workspace_reals(time, attention->head_width);
     return (workspace){.padded = padded,
                        .key = take(&at, keys * padded),
@@ -66,103 +63,6 @@ static workspace my_workspace(const heed_attention *attention, size_t time) {
                        .result = take(&at, QUERIES * padded),
                        .query_transposed = take(&at, padded * QUERIES),
                        .d_output_transposed = take(&at, padded * QUERIES)};
-}
-
-/* Where one (sequence, head) lies in the arrays, and one group of its queries. */
-typedef struct item {
-    size_t n_queries, n_keys;           /* of the sequence */
-    size_t query_at, key_at, output_at; /* first element: of query, of key and value, of output */
-    size_t output_stride, log_sum_at;
-    size_t head;
-    uint32_t sequence; /* in the global batch */
-} item;
-
-typedef struct half {
-    size_t first, n; /* queries first .. first + n - 1; n may be 0 */
-    size_t n_keys;   /* that any of them may see */
-    size_t n_blocks; /* the same, rounded up to whole blocks of the products */
-} half;
-
-typedef struct group {
-    half half[2]; /* the second sees all the keys of the first */
-    size_t n;     /* queries of both */
-} group;
-
-static item item_at(const heed_attention *attention, const heed_ragged *query_rows, const heed_ragged *key_rows,
-                    size_t sequence, size_t head) {
-    const size_t column = head * attention->head_width, row = query_rows->first_row[sequence];
-    const size_t width = attention->heads * attention->head_width;
-    return (item){.n_queries = heed_length(query_rows, sequence),
-                  .n_keys = heed_length(key_rows, sequence),
-                  .query_at = row * attention->query_stride + column,
-                  .key_at = key_rows->first_row[sequence] * attention->key_stride + column,
-                  .output_at = row * width + column,
-                  .output_stride = width,
-                  .log_sum_at = row * attention->heads + head,
-                  .head = head,
-                  .sequence = query_rows->sequence[sequence]};
-}
-
-/* The item that a thread which has taken item i is likely to take next; without queries and keys where there is none.
- */
-static item item_behind(const heed_attention *attention, const heed_ragged *query_rows, const heed_ragged *key_rows,
-                        size_t i) {
-    const size_t next = i + (size_t)omp_get_num_threads();
-    if (next >= query_rows->n_sequences * attention->heads)
-        return (item){0};
-    return item_at(attention, query_rows, key_rows, next / attention->heads, next % attention->heads);
-}
-
-static half half_at(const heed_attention *attention, const item *it, size_t first) {
-    const size_t n = first < it->n_queries ? heedi_min(HEEDI_LANES, it->n_queries - first) : 0;
-    const size_t n_keys = attention->causal ? heedi_min(first + n, it->n_keys) : it->n_keys;
-    return (half){first, n, n_keys, round_up(n_keys, HEEDI_PRODUCT_ROWS)};
-}
-
-static group group_at(const heed_attention *attention, const item *it, size_t first) {
-    group g = {.half = {half_at(attention, it, first), half_at(attention, it, first + HEEDI_LANES)}};
-    if (g.half[1].n == 0)
-        g.half[1].n_keys = g.half[1].n_blocks = g.half[0].n_blocks;
-    g.n = g.half[0].n + g.half[1].n;
-    return g;
-}
-
-/* Rows of several arrays that will be read or written soon. They are asked for into the second cache before products,
- * some at a time: more than a core can wait for at once would hold the product up. */
-typedef struct soon {
-    const real *x[MOST_SOON];
-    size_t rows[MOST_SOON], stride[MOST_SOON];
-    size_t n, width, asked;
-} soon;
-
-static void will_use(soon *s, const real *x, size_t rows, size_t stride) {
-    s->x[s->n] = x;
-    s->rows[s->n] = rows;
-    s->stride[s->n++] = stride;
-}
-
-static void ask_for_some(soon *s) {
-    for (size_t i = 0; i < SOON_AT_ONCE && s->asked < s->n; i++, s->asked++)
-        for (size_t r = 0; r < s->rows[s->asked]; r++)
-            for (size_t c = 0; c < s->width; c += HEEDI_LINE)
-                __builtin_prefetch(s->x[s->asked] + r * s->stride[s->asked] + c, 0, 2);
-}
-
-/* Of an item's keys, the part that goes with the group at query `first` of `n_queries`. */
-static void will_use_keys(soon *s, const heed_attention *attention, const item *it, const real *keys, size_t first,
-                          size_t n_queries) {
-    const size_t from = it->n_keys * first / n_queries;
-    const size_t to = it->n_keys * heedi_min(first + QUERIES, n_queries) / n_queries;
-    will_use(s, keys + it->key_at + from * attention->key_stride, to - from, attention->key_stride);
-}
-
-/* Of the group behind the one at query `first`; it may belong to the next item. */
-static void will_use_queries(soon *s, const item *it, const item *next, size_t first, const real *x, size_t at,
-                             size_t next_at, size_t stride) {
-    if (first + QUERIES < it->n_queries)
-        will_use(s, x + at + (first + QUERIES) * stride, heedi_min(QUERIES, it->n_queries - first - QUERIES), stride);
-    else
-        will_use(s, x + next_at, heedi_min(QUERIES, next->n_queries), stride);
 }
 
 /* out (n_out, padded) = scale * the rows of x, zeros behind. */
@@ -190,28 +90,28 @@ HEED_MULTIVERSION static void copy_out(real *x, size_t rows, size_t width, size_
 /* The scores of one half are columns of the group's.
  *
  * Query l of a causal half sees keys up to first + l: the others get a score that exp turns into 0. */
-HEEDI_INLINE void hide_later_keys(real *score, const half *h) {
+HEEDI_INLINE void hide_later_keys(real *score, const heedi_half *h) {
     for (size_t j = h->first; j < h->n_keys; j++)
         for (size_t l = 0; l < HEEDI_LANES; l++)
             score[j * QUERIES + l] = l < j - h->first ? (real)-INFINITY : score[j * QUERIES + l];
 }
 
 /* And none before the last `window` of these. Lanes without a query keep their scores: they must stay finite. */
-static void hide_earlier_keys(real *score, const half *h, size_t window) {
+static void hide_earlier_keys(real *score, const heedi_half *h, size_t window) {
     for (size_t l = 0; window > 0 && l < h->n; l++)
         for (size_t j = 0; j + window <= h->first + l; j++)
             score[j * QUERIES + l] = (real)-INFINITY;
 }
 
 /* Rows behind the last key become 0. */
-HEEDI_INLINE void clear_rest(real *score, const half *h) {
+HEEDI_INLINE void clear_rest(real *score, const heedi_half *h) {
     for (size_t j = h->n_keys; j < h->n_blocks; j++)
         memset(score + j * QUERIES, 0, HEEDI_LANES * sizeof *score);
 }
 
 /* The scores of a half become exp(score - largest), to be divided by sum[l]. */
-HEED_MULTIVERSION static void softmax_half(real *score, real sum[HEEDI_LANES], real log_sum[HEEDI_LANES], const half *h,
-                                           bool causal) {
+HEED_MULTIVERSION static void softmax_half(real *score, real sum[HEEDI_LANES], real log_sum[HEEDI_LANES],
+                                           const heedi_half *h, bool causal) {
     real largest[HEEDI_LANES], total[HEEDI_LANES] = {0};
     if (causal)
         hide_later_keys(score, h);
@@ -242,12 +142,13 @@ HEED_MULTIVERSION static void multiply(real *weights, const real *mask, size_t n
             weights[j * QUERIES + l] *= mask[j * HEEDI_LANES + l];
 }
 
-static void draw_mask(const workspace *w, const heedi_dropout *dropout, const item *it, const half *h, size_t n_rows) {
+static void draw_mask(const workspace *w, const heedi_dropout *dropout, const heedi_item *it, const heedi_half *h,
+                      size_t n_rows) {
     heedi_dropout_mask(w->mask, dropout, it->sequence, it->head * it->n_queries + h->first, it->n_keys, n_rows);
 }
 
 /* out (keys, 32) = x (keys, channels) y (channels, 32), for the keys that each half sees. */
-static void product_with_keys(real *out, const workspace *w, const group *g, const real *x, const real *y,
+static void product_with_keys(real *out, const workspace *w, const heedi_group *g, const real *x, const real *y,
                               size_t head_width) {
     const size_t both = g->half[0].n_blocks, all = g->half[1].n_blocks;
     const size_t columns = g->half[1].n > 0 ? QUERIES : HEEDI_LANES;
@@ -258,7 +159,7 @@ static void product_with_keys(real *out, const workspace *w, const group *g, con
 }
 
 /* sum (keys, padded) += x (keys, 32) y (32, padded), where x has the columns of the halves that see a key. */
-static void add_to_keys(real *sum, const workspace *w, const group *g, const real *x, const real *y) {
+static void add_to_keys(real *sum, const workspace *w, const heedi_group *g, const real *x, const real *y) {
     const size_t both = g->half[0].n_blocks, all = g->half[1].n_blocks;
     const size_t queries = g->half[1].n > 0 ? QUERIES : HEEDI_LANES;
     heedi_product(sum, w->padded, (heedi_matrix){x, QUERIES, 1}, y, w->padded, both, w->padded, queries, true);
@@ -268,7 +169,7 @@ static void add_to_keys(real *sum, const workspace *w, const group *g, const rea
 }
 
 /* workspace.result (32, padded) = x^T y: x (keys, 32), y (keys, padded). */
-static void sum_over_keys(const workspace *w, const group *g, const real *x, const real *y) {
+static void sum_over_keys(const workspace *w, const heedi_group *g, const real *x, const real *y) {
     for (size_t i = 0; i < 2 && g->half[i].n > 0; i++)
         heedi_product(w->result + i * HEEDI_LANES * w->padded, w->padded,
                       (heedi_matrix){x + i * HEEDI_LANES, 1, QUERIES}, y, w->padded, HEEDI_LANES, w->padded,
@@ -276,7 +177,7 @@ static void sum_over_keys(const workspace *w, const group *g, const real *x, con
 }
 
 /* workspace.weights (keys, 32) = scores of the group */
-static void group_scores(const heed_attention *attention, const workspace *w, const group *g, const real *query) {
+static void group_scores(const heed_attention *attention, const workspace *w, const heedi_group *g, const real *query) {
     copy_in(w->query, QUERIES, w->padded, query, g->n, attention->head_width, attention->query_stride,
             attention->scale);
     heedi_transpose(w->query_transposed, w->query, QUERIES, w->padded);
@@ -286,12 +187,13 @@ static void group_scores(const heed_attention *attention, const workspace *w, co
 }
 
 static void forward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
-                          const item *it, const group *g, soon *s, real *output, real *log_sum, const real *query) {
+                          const heedi_item *it, const heedi_group *g, heedi_soon *s, real *output, real *log_sum,
+                          const real *query) {
     real sum[QUERIES] = {0}, log_of_sum[QUERIES] = {0};
-    ask_for_some(s);
+    heedi_ask_for_some(s);
     group_scores(attention, w, g, query);
     for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
-        const half *h = &g->half[i];
+        const heedi_half *h = &g->half[i];
         real *weights = w->weights + i * HEEDI_LANES;
         softmax_half(weights, sum + i * HEEDI_LANES, log_of_sum + i * HEEDI_LANES, h, attention->causal);
         if (attention->dropout > 0) {
@@ -299,7 +201,7 @@ static void forward_group(const heed_attention *attention, const heedi_dropout *
             multiply(weights, w->mask, h->n_keys);
         }
     }
-    ask_for_some(s);
+    heedi_ask_for_some(s);
     sum_over_keys(w, g, w->weights, w->value);
     for (size_t l = 0; l < g->n; l++)
         sum[l] = 1 / sum[l];
@@ -309,7 +211,7 @@ static void forward_group(const heed_attention *attention, const heedi_dropout *
 }
 
 /* Of a query and a key, as far as whole halves go: what is worked on. */
-static size_t pairs_of(const group *g) {
+static size_t pairs_of(const heedi_group *g) {
     return g->half[0].n * g->half[0].n_keys + g->half[1].n * g->half[1].n_keys;
 }
 
@@ -327,20 +229,21 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < items; i++) {
         const workspace w = my_workspace(attention, key_rows->max_length);
-        const item it = item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
-        const item next = item_behind(attention, query_rows, key_rows, i);
-        const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
+        const heedi_item it =
+            heedi_item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
+        const heedi_item next = heedi_item_behind(attention, query_rows, key_rows, i);
+        const size_t keys = heedi_round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
         copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, attention->head_width, attention->key_stride, 1);
         size_t pairs = 0;
         for (size_t first = 0; first < it.n_queries; first += QUERIES) {
-            const group g = group_at(attention, &it, first);
+            const heedi_group g = heedi_group_at(attention, &it, first);
             pairs += pairs_of(&g);
-            soon s = {.width = attention->head_width};
-            will_use_keys(&s, attention, &next, key, first, it.n_queries);
-            will_use_keys(&s, attention, &next, value, first, it.n_queries);
-            will_use_queries(&s, &it, &next, first, query, it.query_at, next.query_at, attention->query_stride);
-            will_use(&s, output + it.output_at + first * it.output_stride, g.n, it.output_stride);
+            heedi_soon s = {.width = attention->head_width};
+            heedi_will_use_keys(&s, attention, &next, key, first, it.n_queries);
+            heedi_will_use_keys(&s, attention, &next, value, first, it.n_queries);
+            heedi_will_use_queries(&s, &it, &next, first, query, it.query_at, next.query_at, attention->query_stride);
+            heedi_will_use(&s, output + it.output_at + first * it.output_stride, g.n, it.output_stride);
             forward_group(attention, &dropout, &w, &it, &g, &s, output + it.output_at + first * it.output_stride,
                           log_sum + it.log_sum_at + first * attention->heads,
                           query + it.query_at + first * attention->query_stride);
@@ -350,7 +253,8 @@ void heed_attention_forward(const heed_attention *attention, real *output, real 
 }
 
 /* A half's weights from its scores and log_sum. */
-HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEEDI_LANES], const half *h, bool causal) {
+HEED_MULTIVERSION static void softmax_again(real *score, const real log_sum[HEEDI_LANES], const heedi_half *h,
+                                            bool causal) {
     if (causal)
         hide_later_keys(score, h);
     for (size_t j = 0; j < h->n_keys; j++)
@@ -392,21 +296,21 @@ HEED_MULTIVERSION static void softmax_backward(real *d_weights, real *weights, c
 
 /* Adds to w->d_key and w->d_value, overwrites the group's rows of d_query. */
 static void backward_group(const heed_attention *attention, const heedi_dropout *dropout, const workspace *w,
-                           const item *it, const group *g, soon *s, real *d_query, const real *d_output,
-                           const real *output, const real *log_sum, const real *query) {
+                           const heedi_item *it, const heedi_group *g, heedi_soon *s, real *d_query,
+                           const real *d_output, const real *output, const real *log_sum, const real *query) {
     real log_of_sum[QUERIES] = {0}, dot[QUERIES], scale[QUERIES];
     for (size_t l = 0; l < g->n; l++)
         log_of_sum[l] = log_sum[l * attention->heads];
-    ask_for_some(s);
+    heedi_ask_for_some(s);
     group_scores(attention, w, g, query);
 
     copy_in(w->d_output, QUERIES, w->padded, d_output, g->n, attention->head_width, it->output_stride, 1);
     heedi_transpose(w->d_output_transposed, w->d_output, QUERIES, w->padded);
-    ask_for_some(s);
+    heedi_ask_for_some(s);
     product_with_keys(w->d_weights, w, g, w->value, w->d_output_transposed, attention->head_width);
     dot_rows(dot, d_output, output, g->n, attention->head_width, it->output_stride);
     for (size_t i = 0; i < 2 && g->half[i].n > 0; i++) {
-        const half *h = &g->half[i];
+        const heedi_half *h = &g->half[i];
         const size_t at = i * HEEDI_LANES;
         softmax_again(w->weights + at, log_of_sum + at, h, attention->causal);
         if (attention->dropout > 0)
@@ -415,9 +319,9 @@ static void backward_group(const heed_attention *attention, const heedi_dropout 
                          h->n_blocks);
     }
 
-    ask_for_some(s);
+    heedi_ask_for_some(s);
     add_to_keys(w->d_value, w, g, w->weights, w->d_output);
-    ask_for_some(s);
+    heedi_ask_for_some(s);
     add_to_keys(w->d_key, w, g, w->d_weights, w->query);
     sum_over_keys(w, g, w->d_weights, w->key);
     for (size_t l = 0; l < g->n; l++)
@@ -446,28 +350,29 @@ void heed_attention_backward(const heed_attention *attention, real *d_query, rea
 #pragma omp parallel for schedule(dynamic)
     for (size_t i = 0; i < items; i++) {
         const workspace w = my_workspace(attention, key_rows->max_length);
-        const item it = item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
-        const item next = item_behind(attention, query_rows, key_rows, i);
-        const size_t keys = round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
+        const heedi_item it =
+            heedi_item_at(attention, query_rows, key_rows, i / attention->heads, i % attention->heads);
+        const heedi_item next = heedi_item_behind(attention, query_rows, key_rows, i);
+        const size_t keys = heedi_round_up(it.n_keys, HEEDI_PRODUCT_ROWS);
         copy_in(w.key, keys, w.padded, key + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
         copy_in(w.value, keys, w.padded, value + it.key_at, it.n_keys, head_width, attention->key_stride, 1);
         memset(w.d_key, 0, keys * w.padded * sizeof(real));
         memset(w.d_value, 0, keys * w.padded * sizeof(real));
         size_t pairs = 0;
         for (size_t first = 0; first < it.n_queries; first += QUERIES) {
-            const group g = group_at(attention, &it, first);
+            const heedi_group g = heedi_group_at(attention, &it, first);
             pairs += pairs_of(&g);
             const size_t query_at = it.query_at + first * attention->query_stride;
             const size_t output_at = it.output_at + first * it.output_stride;
-            soon s = {.width = head_width};
-            will_use_keys(&s, attention, &next, key, first, it.n_queries);
-            will_use_keys(&s, attention, &next, value, first, it.n_queries);
-            will_use_queries(&s, &it, &next, first, query, it.query_at, next.query_at, attention->query_stride);
-            will_use_queries(&s, &it, &next, first, d_output, it.output_at, next.output_at, it.output_stride);
-            will_use_queries(&s, &it, &next, first, output, it.output_at, next.output_at, it.output_stride);
-            will_use(&s, d_query + query_at, g.n, attention->query_stride);
-            will_use_keys(&s, attention, &it, d_key, first, it.n_queries);
-            will_use_keys(&s, attention, &it, d_value, first, it.n_queries);
+            heedi_soon s = {.width = head_width};
+            heedi_will_use_keys(&s, attention, &next, key, first, it.n_queries);
+            heedi_will_use_keys(&s, attention, &next, value, first, it.n_queries);
+            heedi_will_use_queries(&s, &it, &next, first, query, it.query_at, next.query_at, attention->query_stride);
+            heedi_will_use_queries(&s, &it, &next, first, d_output, it.output_at, next.output_at, it.output_stride);
+            heedi_will_use_queries(&s, &it, &next, first, output, it.output_at, next.output_at, it.output_stride);
+            heedi_will_use(&s, d_query + query_at, g.n, attention->query_stride);
+            heedi_will_use_keys(&s, attention, &it, d_key, first, it.n_queries);
+            heedi_will_use_keys(&s, attention, &it, d_value, first, it.n_queries);
             backward_group(attention, &dropout, &w, &it, &g, &s, d_query + query_at, d_output + output_at,
                            output + output_at, log_sum + it.log_sum_at + first * attention->heads, query + query_at);
         }

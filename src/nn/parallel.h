@@ -9,6 +9,7 @@
 #include <omp.h>
 #include <stddef.h>
 
+#include "base/sizes.h"
 #include "base/stream.h"
 #include "base/vmath.h"
 #include "heed/real.h"
@@ -17,10 +18,6 @@
 
 /* Elements below which waking the other threads costs more than they save. */
 #define HEEDI_WORTH_THREADS 16384
-
-static inline size_t heedi_min(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 /* This thread's part [from, to) of n items, cut at multiples of granule. */
 static inline void heedi_share(size_t n, size_t granule, size_t *from, size_t *to) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sizes.h"
 #include "heed/config.h"
 #include "heed/log.h"
 #include "record/attention_log.h"
@@ -49,10 +50,6 @@ static void content_free(content *c) {
     free(c->byte);
 }
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
 static bool axis_alloc(axis *a, size_t probes, size_t n_tokens) {
     a->length = calloc(probes, sizeof *a->length);
     a->token = calloc(n_tokens, sizeof *a->token);
@@ -62,7 +59,7 @@ static bool axis_alloc(axis *a, size_t probes, size_t n_tokens) {
 }
 
 static bool content_alloc(content *c, const heed_attention_maps *maps) {
-    const size_t most = larger(larger(maps->probes, maps->layers), larger(maps->heads, maps->time));
+    const size_t most = heedi_max(heedi_max(maps->probes, maps->layers), heedi_max(maps->heads, maps->time));
     bool complete = true;
     c->n_tokens = maps->probes * maps->time;
     for (int k = 0; k < HEED_N_STATISTICS; k++)
@@ -113,8 +110,8 @@ static bool fill_tokens(content *c, const heed_attention_maps *maps, const heed_
         return false;
     c->bytes = 1;
     for (size_t i = 0; i < c->n_tokens; i++) {
-        c->bytes = larger(c->bytes, strlen(c->query.piece[i]));
-        c->bytes = crosses ? larger(c->bytes, strlen(c->key.piece[i])) : c->bytes;
+        c->bytes = heedi_max(c->bytes, strlen(c->query.piece[i]));
+        c->bytes = crosses ? heedi_max(c->bytes, strlen(c->key.piece[i])) : c->bytes;
     }
     c->byte = calloc(c->bytes, 1);
     return c->byte && put_text(&c->query, c->n_tokens, c->bytes) &&
